@@ -159,7 +159,8 @@ pub struct TokenSigner {
 }
 
 impl TokenSigner {
-    /// # Errors Like [`TokenVerifier::new`].
+    /// # Errors
+    /// Like [`TokenVerifier::new`].
     pub fn new(secret_base64: &str) -> Result<Self, SecretError> {
         let secret = decode_secret(secret_base64)?;
         Ok(Self { key: EncodingKey::from_secret(&secret) })

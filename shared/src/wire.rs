@@ -259,7 +259,8 @@ impl Wire {
         }
     }
 
-    /// # Errors Like [`Keyring::open_blob`].
+    /// # Errors
+    /// Like [`Keyring::open_blob`].
     pub fn open_outcome(&self, command: Uuid, sealed: &[u8]) -> Result<Vec<u8>, OpenError> {
         let opened = self.keyring.open_blob(apart(command, OUTCOME), sealed);
         match self.format {
@@ -273,7 +274,8 @@ impl Wire {
         self.keyring.seal_blob(apart(conversation, WINDOW), window)
     }
 
-    /// # Errors Like [`Keyring::open_blob`].
+    /// # Errors
+    /// Like [`Keyring::open_blob`].
     pub fn open_window(&self, conversation: Uuid, sealed: &[u8]) -> Result<Vec<u8>, OpenError> {
         self.keyring.open_blob(apart(conversation, WINDOW), sealed)
     }

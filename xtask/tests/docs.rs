@@ -112,7 +112,7 @@ fn rows<'a>(page: &'a str, heading: &str) -> Vec<Vec<&'a str>> {
 #[test]
 fn every_budget_and_every_holder_of_a_store_has_a_test() {
     let page = std::fs::read_to_string(root().join("docs/security.md")).unwrap();
-    for (heading, columns, least) in [("Budgets", 5, 30), ("Who holds one store, and no key", 4, 4)] {
+    for (heading, columns, least) in [("Budgets", 5, 30), ("Access to one store, without a key", 4, 4)] {
         let rows = rows(&page, heading);
         assert!(rows.len() >= least, "{heading}: {}", rows.len());
         for row in rows {

@@ -14,14 +14,16 @@ const MAX_BYTES: usize = 256 * 1024;
 pub struct Source(Target);
 
 impl Source {
-    /// # Errors When [`Target::new`] fails.
+    /// # Errors
+    /// When [`Target::new`] fails.
     pub fn new(url: &str) -> anyhow::Result<Self> {
         Ok(Source(Target::new(url)?))
     }
 
     /// Reads the current document.
     ///
-    /// # Errors When it does not arrive in time, is too large, or its status is not 200.
+    /// # Errors
+    /// When it does not arrive in time, is too large, or its status is not 200.
     pub async fn read(&self) -> anyhow::Result<Bytes> {
         tokio::time::timeout(READ_WITHIN, self.request()).await.context("no answer in time")?
     }

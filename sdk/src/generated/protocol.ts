@@ -1,6 +1,6 @@
 // Made by `chatctl docs typescript` from the contract of the server. Do not edit.
 
-/** Who was added. */
+/** The user who was added. */
 export interface AddedUser {
   /** The user concerned. */
   userId: UserId;
@@ -14,13 +14,13 @@ export const AuthErrorCode = {
   TOKEN_MISSING: "TOKEN_MISSING",
   /** Not a JWT, not signed by an accepted key, or without a required claim. */
   TOKEN_INVALID: "TOKEN_INVALID",
-  /** Its time is over: get a new one. */
+  /** It has expired: get a new one. */
   TOKEN_EXPIRED: "TOKEN_EXPIRED",
   /** It was revoked: log in again. */
   TOKEN_REVOKED: "TOKEN_REVOKED",
   /** Its user does not exist. */
   USER_NOT_FOUND: "USER_NOT_FOUND",
-  /** For the moment; again after `retryAfter` seconds. */
+  /** A temporary failure; try again after `retryAfter` seconds. */
   SERVICE_UNAVAILABLE: "SERVICE_UNAVAILABLE",
 } as const;
 export type AuthErrorCode = (typeof AuthErrorCode)[keyof typeof AuthErrorCode];
@@ -45,11 +45,11 @@ export interface ChallengeEvent {
 
 /** A community as one of its members sees it. */
 export interface Community {
-  /** Address of the community's picture. */
+  /** URL of the community's picture. */
   avatarUrl: string | null;
   /** The main backend's id of the community. */
   communityId: string;
-  /** The group of all its members. */
+  /** The group with all its members. */
   defaultGroupId: GroupId | null;
   /** What the community is about. */
   description: string | null;
@@ -59,7 +59,7 @@ export interface Community {
   joinedAt: Timestamp;
   /** Name of the community. */
   name: string;
-  /** One's own. */
+  /** The caller's role. */
   role: string;
 }
 
@@ -69,7 +69,7 @@ export interface CommunityMember {
   isMuted: boolean;
   /** When the user joined. */
   joinedAt: Timestamp;
-  /** When the member was last seen; `null` if that is not known or not for the caller to see. */
+  /** When the member was last seen; `null` if unknown or not visible to the caller. */
   lastSeenAt: Timestamp | null;
   /** The user's role: `owner`, `admin` or `member`. */
   role: string;
@@ -82,14 +82,14 @@ export interface CommunityMember {
 /** A direct conversation, `conv_{a}_{b}` with the smaller user id first, or a group's id. */
 export type ConversationId = string;
 
-/** What sort of conversation it is. */
+/** The kind of conversation. */
 export type ConversationKind = "direct" | "group" | "community";
 
 /** A direct conversation in a list. */
 export interface ConversationSummary {
   /** The conversation; for a group this is the group id. */
   conversationId: ConversationId;
-  /** The newest message that the caller can see; `null` when it cannot be read. */
+  /** The newest message that the caller can see; `null` if it cannot be read. */
   lastMessage: LastMessage | null;
   /** The other user of the conversation. */
   participant: Participant;
@@ -97,7 +97,10 @@ export interface ConversationSummary {
   unreadCount: number;
 }
 
-/** Every code an `error` may carry (protocol section 3). */
+/** A history of the server's database: a UUID. */
+export type Epoch = string;
+
+/** Every code that an `error` may have (protocol section 3). */
 export const ErrorCode = {
   /** The command needs `authenticate` first; the error has `requiresAuth: true`. */
   AUTH_REQUIRED: "AUTH_REQUIRED",
@@ -164,7 +167,7 @@ export interface GroupDetails {
   groupId: GroupId;
   /** Name of the group. */
   groupName: string;
-  /** The largest number of members that the group may have. */
+  /** The maximum number of members of the group. */
   maxMembers: number;
   /** Number of members. */
   memberCount: number;
@@ -193,65 +196,67 @@ export interface GroupMember {
 
 /** A conversation in the list, as the caller sees it. */
 export interface InboxEntry {
-  /** Of communities. */
+  /** For communities: the main backend's id. */
   communityId?: string;
   /** The conversation; for a group this is the group id. */
   conversationId: ConversationId;
-  /** Of groups and communities: the same as `conversationId`. */
+  /** For groups and communities: the same as `conversationId`. */
   groupId?: GroupId;
   /** `direct`, `group`, or `community` for the default group of a community. */
   kind: ConversationKind;
-  /** When the newest message was sent, also if that is gone; of a group without any, when the caller joined. */
+  /** When the newest message was sent, even if it is deleted; for a group without messages, when the caller joined. */
   lastActivityAt: Timestamp;
-  /** The newest message that the caller can see; absent when there is none, or it cannot be read. */
+  /** The newest message that the caller can see; absent if there is none, or it cannot be read. */
   lastMessage?: Message;
-  /** `seq` of the newest message, also if that is gone; 0 when there was none. */
+  /** `seq` of the newest message, even if it is deleted; 0 if there was none. */
   lastSeq: number;
   /** Whether the caller marked it as unread. */
   markedUnread: boolean;
   /** Of groups and communities, if it has any. */
   metadata?: Metadata;
-  /** Until when the caller muted it; absent when it is not muted. */
+  /** Until when the caller muted it; absent if it is not muted. */
   mutedUntil?: Timestamp;
-  /** Of groups and communities: `owner`, `admin` or `member`. */
+  /** For groups and communities: `owner`, `admin` or `member`. */
   myRole?: string;
-  /** Of groups and communities: its name. */
+  /** For groups and communities: the name. */
   name?: string;
   /** Of direct conversations: the other user. */
   participant?: InboxParticipant;
-  /** Of direct conversations: how far the other user has read. */
+  /** For direct conversations: how far the other user has read. */
   peerReadSeq?: number;
   /** Whether the caller pinned it. */
   pinned: boolean;
   /** The caller has read all messages up to this number. */
   readSeq: number;
-  /** Messages of others that the caller has not read, counted to 1,000; 1,000 means at least as many. */
+  /** Messages of others that the caller has not read, counted up to 1,000; 1,000 means that many or more. */
   unreadCount: number;
-  /** How many of them mention the caller or everyone, counted likewise. */
+  /** How many of them mention the caller or everyone, counted in the same way. */
   unreadMentions: number;
-  /** The conversation's version: it grows with each change that participants can see. */
+  /** The conversation's version: it increases with each change that participants can see. */
   version: number;
 }
 
 /** The other user of a direct conversation. */
 export interface InboxParticipant {
-  /** The name to show; the username if the user chose none. */
+  /** The name to show; the username if the user has not chosen one. */
   displayName: string;
-  /** Whether the user is online; `false` when one of the two blocks the other. */
+  /** Whether the user is online; `false` if one of the two blocks the other. */
   online: boolean;
-  /** Address of the user's picture; `null` if there is none. */
+  /** URL of the user's picture; `null` if there is none. */
   profileImage: string | null;
   /** The user concerned. */
   userId: UserId;
-  /** Empty when the account is gone. */
+  /** Empty if the account was deleted. */
   username: string;
 }
 
-/** A user as others see one. */
+/** A user as others see them. */
 export interface KnownUser {
-  /** The name to show; the username if the user chose none. */
+  /** The name to show; the username if the user has not chosen one. */
   displayName: string;
-  /** Address of the user's picture; `null` if there is none. */
+  /** Whether the user is online; only in `users_found`. */
+  online?: boolean;
+  /** URL of the user's picture; `null` if there is none. */
   profileImage: string | null;
   /** The user concerned. */
   userId: UserId;
@@ -273,13 +278,13 @@ export interface LastMessage {
   timestamp: Timestamp;
 }
 
-/** Where a part of a list lies. */
+/** The position of a part in its list. */
 export interface ListPagination {
-  /** How many this part has. */
+  /** The number of entries in this part. */
   count: number;
-  /** Whether the list goes on after them. */
+  /** Whether more entries follow. */
   hasMore: boolean;
-  /** The largest number of entries that this answer could contain. */
+  /** The maximum number of entries in this answer. */
   limit: number;
   /** Number of entries skipped before this answer. */
   offset: number;
@@ -289,12 +294,14 @@ export interface ListPagination {
 export interface ListedMember {
   /** Whether the user may add members to the group. */
   canAddMembers: boolean;
-  /** The name to show; the username if the user chose none. */
+  /** The name to show; the username if the user has not chosen one. */
   displayName: string;
   /** When the user joined. */
   joinedAt: Timestamp;
   /** Whether the user is online. */
   online: boolean;
+  /** Up to which message the member has read; absent if nothing since joining. */
+  readSeq?: number;
   /** The user's role: `owner`, `admin` or `member`. */
   role: string;
   /** The user concerned. */
@@ -303,18 +310,18 @@ export interface ListedMember {
   username: string;
 }
 
-/** Who is mentioned. */
+/** A user who is mentioned, or everyone. */
 export type Mention = {
-  /** Which event this is. */
+  /** The type of this event. */
   type: "user";
   /** The user concerned. */
   userId: UserId;
   /** Username of the user concerned. */
   username: string;
 } | {
-  /** Which event this is. */
+  /** The type of this event. */
   type: "everyone";
-  /** Who that is, in the event of the message, live or replayed; a larger group's members are left out. */
+  /** The users that everyone stands for, in the message's live or replayed event; left out in larger groups. */
   userIds?: UserId[];
 };
 
@@ -339,11 +346,11 @@ export interface Message {
   /** In direct conversations: whether the recipient has read the message. */
   isRead?: boolean;
   /**
-   * `text`, `announcement` for an announcement in a group, or `system` for what the product says and not the sender:
-   * only its backend sends and edits it.
+   * `text`, `announcement` for an announcement in a group, or `system` for a message from the product instead of the
+   * sender: only its backend sends and edits it.
    */
   kind: MessageKind;
-  /** Everyone who is mentioned, each once, in the order of the text; absent if nobody is. */
+  /** Everyone who is mentioned, each once, in the order of the text; absent if nobody is mentioned. */
   mentions?: Mention[];
   /** The message. */
   messageId: MessageId;
@@ -357,7 +364,7 @@ export interface Message {
   reactions?: Reaction[];
   /** In direct conversations: the user to whom the message was sent. */
   recipientId?: UserId;
-  /** Absent when the message replied to is gone. */
+  /** Absent if the message replied to is gone. */
   replyTo?: ReplyPreview;
   /** The message that this one replies to. */
   replyToMessageId?: MessageId;
@@ -377,10 +384,10 @@ export interface Message {
 /** A message: `msg_` and a UUID of version 7. */
 export type MessageId = string;
 
-/** What sort of message it is. */
+/** The kind of message. */
 export type MessageKind = "text" | "announcement" | "system";
 
-/** Which message, and where in its conversation. */
+/** A message and its position in the conversation. */
 export interface MessagePlace {
   /** The message. */
   messageId: MessageId;
@@ -393,13 +400,13 @@ export type Metadata = Record<string, unknown>;
 
 /** A user who is online. */
 export interface OnlineUser {
-  /** The name to show; the username if the user chose none. */
+  /** The name to show; the username if the user has not chosen one. */
   displayName: string;
   /** The same as `userId`. */
   id: UserId;
-  /** When the user was last online; `null` if that is not known. */
+  /** When the user was last online; `null` if unknown. */
   lastSeen: Timestamp | null;
-  /** Address of the user's picture; `null` if there is none. */
+  /** URL of the user's picture; `null` if there is none. */
   profileImage: string | null;
   /** The user concerned. */
   userId: UserId;
@@ -407,21 +414,21 @@ export interface OnlineUser {
   username: string;
 }
 
-/** Where a page lies in its history. */
+/** The position of a page in its history. */
 export interface Pagination {
   /** Whether there are more entries than this answer contains. */
   hasMore: boolean;
-  /** The largest number of entries that this answer could contain. */
+  /** The maximum number of entries in this answer. */
   limit: number;
-  /** From the newest; `null` when the page was asked for by `seq` or around a message. */
+  /** Counted from the newest; `null` if the page was requested by `seq` or around a message. */
   offset: number | null;
   /** Number of entries in the whole list that the caller can see. */
   total: number;
 }
 
-/** A user as a counterpart. */
+/** The other user of a direct conversation. */
 export interface Participant {
-  /** The name to show; the username if the user chose none. */
+  /** The name to show; the username if the user has not chosen one. */
   displayName: string;
   /** The user concerned. */
   userId: UserId;
@@ -429,9 +436,9 @@ export interface Participant {
   username: string;
 }
 
-/** A user who came or went. */
+/** A user who came online or went offline. */
 export interface PresentUser {
-  /** The name to show; the username if the user chose none. */
+  /** The name to show; the username if the user has not chosen one. */
   displayName: string;
   /** The same as `userId`. */
   id: UserId;
@@ -445,13 +452,13 @@ export interface PresentUser {
 export interface Profile {
   /** What the user wrote about themselves. */
   bio: string | null;
-  /** The name to show; the username if the user chose none. */
+  /** The name to show; the username if the user has not chosen one. */
   displayName: string;
   /** The user's e-mail address. */
   email: string | null;
   /** The same as `userId`. */
   id: UserId;
-  /** Address of the user's picture; `null` if there is none. */
+  /** URL of the user's picture; `null` if there is none. */
   profileImage: string | null;
   /** The user concerned. */
   userId: UserId;
@@ -505,7 +512,23 @@ export interface ReplyPreview {
   seq: number;
 }
 
-/** A user who was named but not taken. */
+/** A token with which somebody has connected. */
+export interface SignIn {
+  /** From where it last connected; of an IPv6 address the network. */
+  address: string;
+  /** When the token ends. */
+  expiresAt: Timestamp;
+  /** When it last connected or disconnected. */
+  lastSeenAt: Timestamp;
+  /** The `jti` of its token. */
+  signInId: string;
+  /** When it first connected. */
+  signedInAt: Timestamp;
+  /** What the client said it is (`User-Agent`), cut at 256 characters. */
+  userAgent: string | null;
+}
+
+/** A user who was named but not added. */
 export interface SkippedMember {
   /**
    * `RESOURCE_NOT_FOUND`, `USER_BLOCKED`, `NOT_FOLLOWING`, or `PERMISSION_DENIED` for a user whom the caller may not
@@ -516,7 +539,7 @@ export interface SkippedMember {
   userId: UserId;
 }
 
-/** What a group is now, and what the caller set for oneself; only what changed is there. */
+/** A group's present information and the caller's own settings; only what changed is included. */
 export interface SyncInfo {
   /** When it was created. */
   createdAt?: Timestamp;
@@ -530,13 +553,13 @@ export interface SyncInfo {
   groupName?: string;
   /** Whether the caller marked the conversation as unread. */
   markedUnread?: boolean;
-  /** The largest number of members that the group may have. */
+  /** The maximum number of members of the group. */
   maxMembers?: number;
   /** Number of members. */
   memberCount?: number;
   /** Of a group that is told of: absent if it has none. */
   metadata?: Metadata;
-  /** Until when the caller muted the conversation; `null` when it is not muted. */
+  /** Until when the caller muted the conversation; `null` if it is not muted. */
   mutedUntil?: Timestamp | null;
   /** The caller's own role. */
   myRole?: string;
@@ -561,15 +584,15 @@ export interface UserGroup {
   joinedAt: Timestamp;
   /** `seq` of the newest message. */
   lastSeq: number;
-  /** The largest number of members that the group may have. */
+  /** The maximum number of members of the group. */
   maxMembers: number;
   /** Number of members. */
   memberCount: number;
   /** Absent also of groups at the end of a list that it would make too large; `get_group_info` has it. */
   metadata?: Metadata;
-  /** The same. */
+  /** The same as `role`. */
   myRole: string;
-  /** One's own. */
+  /** The caller's role. */
   role: string;
   /** Number of messages that the caller has not read. */
   unreadCount: number;
@@ -596,12 +619,12 @@ export const CloseCode = {
   Internal: 1011,
   /** The server is restarting. */
   Restart: 1012,
-  /** The server is overloaded, the client reads too slowly, or more was lost on the way to it than is replayed. Try again later. */
+  /** The server is overloaded, the client reads too slowly, or it missed more than is replayed. Try again later. */
   TryLater: 1013,
 } as const;
 export type CloseCode = (typeof CloseCode)[keyof typeof CloseCode];
 
-/** The announcement is committed. */
+/** The announcement was stored. */
 export interface AnnouncementSentEvent {
   type: "announcement_sent";
   /** When it was created. */
@@ -620,7 +643,7 @@ export interface AnnouncementSentEvent {
   timestamp: Timestamp;
 }
 
-/** The token does not open a session. The connection stays open for another try. */
+/** The token does not open a session. The connection stays open for another attempt. */
 export interface AuthErrorEvent {
   type: "auth_error";
   /** The error code, for programs. */
@@ -631,7 +654,7 @@ export interface AuthErrorEvent {
   message: string;
   /** The `requestId` of the command; only in its direct answer. */
   requestId?: string | number;
-  /** Seconds to wait before the next try. */
+  /** Seconds to wait before the next attempt. */
   retryAfter?: number;
   /** When the event happened. */
   timestamp: Timestamp;
@@ -640,11 +663,13 @@ export interface AuthErrorEvent {
 /** The session is open; the missed events follow, oldest first, then live ones. */
 export interface AuthSuccessEvent {
   type: "auth_success";
-  /** The name to show; the username if the user chose none. */
+  /** The name to show; the username if the user has not chosen one. */
   displayName: string;
+  /** The database's history. If it is another one than before, drop what you hold and load it again. */
+  epoch?: Epoch;
   /** How many missed events follow. */
   queuedEvents: number;
-  /** The session went on under a new token; nothing is replayed. */
+  /** The session continues with a new token; nothing is replayed. */
   renewed?: boolean;
   /** More was missed than is replayed. */
   replayTruncated?: boolean;
@@ -664,18 +689,18 @@ export interface AuthSuccessEvent {
   username: string;
 }
 
-/** Whom the caller blocks. */
+/** The users whom the caller blocks. */
 export interface BlockedUsersEvent {
   type: "blocked_users";
   /** The `requestId` of the command; only in its direct answer. */
   requestId?: string | number;
   /** When the event was sent. */
   timestamp: Timestamp;
-  /** Those blocked last first. */
+  /** The last blocked user first. */
   users: KnownUser[];
 }
 
-/** One's communities. */
+/** The caller's communities. */
 export interface CommunityListEvent {
   type: "community_list";
   /** The caller's communities. */
@@ -699,7 +724,7 @@ export interface CommunityMembersEvent {
   timestamp: Timestamp;
 }
 
-/** One's own progress in a community. */
+/** The caller's progress in a community. */
 export interface CommunityProgressEvent {
   type: "community_progress";
   /** The main backend's id of the community. */
@@ -712,12 +737,12 @@ export interface CommunityProgressEvent {
   timestamp: Timestamp;
 }
 
-/** For members who are online; not durable. */
+/** A member's progress, for members who are online; not durable. */
 export interface CommunityProgressUpdateEvent {
   type: "community_progress_update";
   /** The main backend's id of the community. */
   communityId: string;
-  /** Absent when only the progress was set. */
+  /** Absent if only the progress was set. */
   event: ChallengeEvent | null;
   /** The user's progress in the community. */
   progress: Progress | null;
@@ -740,12 +765,12 @@ export interface ConnectedEvent {
   timestamp: Timestamp;
 }
 
-/** A direct conversation was emptied: for both, or for oneself. */
+/** A direct conversation was emptied: for both users, or only for the caller. */
 export interface ConversationDeletedEvent {
   type: "conversation_deleted";
   /** The conversation; for a group this is the group id. */
   conversationId: ConversationId;
-  /** Whether it is gone for everyone, or only for the user who deleted it. */
+  /** Whether it was deleted for everyone, or only for the user who deleted it. */
   deleteForEveryone: boolean;
   /** Identifies repetitions of this event; not in the direct answer. */
   eventId?: string;
@@ -759,14 +784,14 @@ export interface ConversationDeletedEvent {
   version: number;
 }
 
-/** How the caller sees a conversation. */
+/** The caller's settings for a conversation. */
 export interface ConversationSettingsEvent {
   type: "conversation_settings";
   /** The conversation; for a group this is the group id. */
   conversationId: ConversationId;
   /** Whether the caller marked it as unread. */
   markedUnread: boolean;
-  /** Until when the caller muted it; `null` when it is not muted. */
+  /** Until when the caller muted it; `null` if it is not muted. */
   mutedUntil: Timestamp | null;
   /** Whether the caller pinned it. */
   pinned: boolean;
@@ -783,7 +808,7 @@ export interface ConversationStartedEvent {
   conversationId: ConversationId;
   /** Whether there are older ones. */
   hasMore: boolean;
-  /** The last 50, oldest first. */
+  /** The last 50 messages, oldest first. */
   messages: Message[];
   /** The same as `recipient`. */
   participant: Participant;
@@ -793,18 +818,18 @@ export interface ConversationStartedEvent {
   requestId?: string | number;
   /** When the event was sent. */
   timestamp: Timestamp;
-  /** The conversation's version; what changes later is told with a higher one. */
+  /** The conversation's version; later changes have a higher one. */
   version: number;
   /** `NOT_FOLLOWING` */
   warning?: string;
 }
 
-/** The caller's direct conversations, the most recently active first. */
+/** The caller's direct conversations, most recently active first. */
 export interface ConversationsEvent {
   type: "conversations";
-  /** The caller's direct conversations, the most recently active first. */
+  /** The caller's direct conversations, most recently active first. */
   conversations: ConversationSummary[];
-  /** Where this answer lies in the whole list. */
+  /** The position of this answer in the whole list. */
   pagination: ListPagination;
   /** The `requestId` of the command; only in its direct answer. */
   requestId?: string | number;
@@ -812,7 +837,19 @@ export interface ConversationsEvent {
   timestamp: Timestamp;
 }
 
-/** A command was not carried out, or a connection is refused. */
+/**
+ * The server's database went back in time while the session was open: the client must drop what it holds and load it
+ * again. What was missed since follows.
+ */
+export interface EpochChangedEvent {
+  type: "epoch_changed";
+  /** As in `auth_success`. */
+  epoch: Epoch;
+  /** When the event happened. */
+  timestamp: Timestamp;
+}
+
+/** A command was rejected, or a connection refused. */
 export interface ErrorAnswer {
   type: "error";
   /** For programs. */
@@ -839,7 +876,7 @@ export interface ErrorAnswer {
   timestamp: Timestamp;
 }
 
-/** An announcement, for all members. */
+/** An announcement, sent to all members. */
 export interface GroupAnnouncementEvent {
   type: "group_announcement";
   /** The id that the sender's client chose for the message. */
@@ -861,11 +898,11 @@ export interface GroupAnnouncementEvent {
   /** In direct conversations: whether the recipient has read the message. */
   isRead?: boolean;
   /**
-   * `text`, `announcement` for an announcement in a group, or `system` for what the product says and not the sender:
-   * only its backend sends and edits it.
+   * `text`, `announcement` for an announcement in a group, or `system` for a message from the product instead of the
+   * sender: only its backend sends and edits it.
    */
   kind: MessageKind;
-  /** Everyone who is mentioned, each once, in the order of the text; absent if nobody is. */
+  /** Everyone who is mentioned, each once, in the order of the text; absent if nobody is mentioned. */
   mentions?: Mention[];
   /** The message. */
   messageId: MessageId;
@@ -879,7 +916,7 @@ export interface GroupAnnouncementEvent {
   reactions?: Reaction[];
   /** In direct conversations: the user to whom the message was sent. */
   recipientId?: UserId;
-  /** Absent when the message replied to is gone. */
+  /** Absent if the message replied to is gone. */
   replyTo?: ReplyPreview;
   /** The message that this one replies to. */
   replyToMessageId?: MessageId;
@@ -898,7 +935,7 @@ export interface GroupAnnouncementEvent {
   version?: number;
 }
 
-/** A new group, for its members; also for a member who is added later. */
+/** A new group, sent to its members and to members who are added later. */
 export interface GroupCreatedEvent {
   type: "group_created";
   /** The user who created the group. */
@@ -913,7 +950,7 @@ export interface GroupCreatedEvent {
   groupId: GroupId;
   /** Name of the group. */
   groupName: string;
-  /** The largest number of members that the group may have. */
+  /** The maximum number of members of the group. */
   maxMembers: number;
   /** Number of members. */
   memberCount: number;
@@ -923,7 +960,7 @@ export interface GroupCreatedEvent {
   metadata?: Metadata;
   /** The `requestId` of the command; only in its direct answer. */
   requestId?: string | number;
-  /** Only for the creator. */
+  /** Sent only to the creator. */
   skippedMembers?: SkippedMember[];
   /** When the event was sent. */
   timestamp: Timestamp;
@@ -931,7 +968,7 @@ export interface GroupCreatedEvent {
   version: number;
 }
 
-/** A group is gone. */
+/** A group was deleted. */
 export interface GroupDeletedEvent {
   type: "group_deleted";
   /** The user who deleted it. */
@@ -940,7 +977,7 @@ export interface GroupDeletedEvent {
   eventId?: string;
   /** The group. */
   groupId: GroupId;
-  /** Whether the group was purged at once. */
+  /** Whether the group was purged immediately. */
   permanent: boolean;
   /** The `requestId` of the command; only in its direct answer. */
   requestId?: string | number;
@@ -950,7 +987,7 @@ export interface GroupDeletedEvent {
   version: number;
 }
 
-/** What a group is. */
+/** A group's information. */
 export interface GroupInfoEvent {
   type: "group_info";
   /** When it was created. */
@@ -963,7 +1000,7 @@ export interface GroupInfoEvent {
   groupId: GroupId;
   /** Name of the group. */
   groupName: string;
-  /** The largest number of members that the group may have. */
+  /** The maximum number of members of the group. */
   maxMembers: number;
   /** Number of members. */
   memberCount: number;
@@ -992,9 +1029,9 @@ export interface GroupInfoUpdatedEvent {
   groupId: GroupId;
   /** Name of the group. */
   groupName: string;
-  /** The largest number of members that the group may have. */
+  /** The maximum number of members of the group. */
   maxMembers: number;
-  /** Given when so many members came or went at once that they are not told of one by one. */
+  /** Present if too many members came or went at once to announce them one by one. */
   memberCount?: number;
   /** What the sender's client or the product's backend attached; absent if nothing. */
   metadata?: Metadata;
@@ -1017,7 +1054,7 @@ export interface GroupMembersEvent {
   groupId: GroupId;
   /** The members. */
   members: ListedMember[];
-  /** Of a part of the members: to be given as `cursor` for the next part; absent with the last one. */
+  /** For a part of the members: send it as `cursor` to get the next part; absent in the last part. */
   nextCursor?: string;
   /** The `requestId` of the command; only in its direct answer. */
   requestId?: string | number;
@@ -1025,10 +1062,10 @@ export interface GroupMembersEvent {
   timestamp: Timestamp;
 }
 
-/** A group message is gone: for everyone, or for oneself. */
+/** A group message was deleted: for everyone, or only for the caller. */
 export interface GroupMessageDeletedEvent {
   type: "group_message_deleted";
-  /** Whether it is gone for everyone, or only for the user who deleted it. */
+  /** Whether it was deleted for everyone, or only for the user who deleted it. */
   deleteForEveryone: boolean;
   /** The user who deleted it. */
   deletedBy: UserId;
@@ -1046,7 +1083,7 @@ export interface GroupMessageDeletedEvent {
   version: number;
 }
 
-/** A group message has a new text. */
+/** The text of a group message was changed. */
 export interface GroupMessageEditedEvent {
   type: "group_message_edited";
   /** The text, exactly as sent. */
@@ -1077,7 +1114,7 @@ export interface GroupMessageEditedEvent {
   version: number;
 }
 
-/** The message is committed. */
+/** The message was stored. */
 export interface GroupMessageSentEvent {
   type: "group_message_sent";
   /** The id that the sender's client chose for the message. */
@@ -1116,23 +1153,23 @@ export interface GroupMessagesEvent {
   hasBefore?: boolean;
   /** Whether there are more entries than this answer contains. */
   hasMore: boolean;
-  /** These three are those of `pagination`. */
+  /** The same as in `pagination`, like the next two. */
   limit: number;
   /** Oldest first. */
   messages: Message[];
   /** Number of entries skipped before this answer. */
   offset: number | null;
-  /** Where this answer lies in the whole list. */
+  /** The position of this answer in the whole list. */
   pagination: Pagination;
   /** The `requestId` of the command; only in its direct answer. */
   requestId?: string | number;
   /** When the event was sent. */
   timestamp: Timestamp;
-  /** The conversation's version; what changes later is told with a higher one. */
+  /** The conversation's version; later changes have a higher one. */
   version: number;
 }
 
-/** Somebody reacts to a group message; it replaces an earlier reaction of the same user. */
+/** A user reacted to a group message; this replaces the user's earlier reaction. */
 export interface GroupReactionAddedEvent {
   type: "group_reaction_added";
   /** Identifies repetitions of this event; not in the direct answer. */
@@ -1155,7 +1192,7 @@ export interface GroupReactionAddedEvent {
   version: number;
 }
 
-/** Somebody took a reaction to a group message away. */
+/** A user removed a reaction to a group message. */
 export interface GroupReactionRemovedEvent {
   type: "group_reaction_removed";
   /** Identifies repetitions of this event; not in the direct answer. */
@@ -1178,19 +1215,20 @@ export interface GroupReactionRemovedEvent {
   version: number;
 }
 
-/** A part of one's list of conversations. */
+/** A part of the caller's list of conversations. */
 export interface InboxEvent {
   type: "inbox";
-  /** The most recently active first. */
+  /** Most recently active first. */
   entries: InboxEntry[];
-  /** To be given as `cursor` for the next part; absent with the last one. */
+  /** Send it as `cursor` to get the next part; absent in the last part. */
   nextCursor?: string;
   /** The `requestId` of the command; only in its direct answer. */
   requestId?: string | number;
   /** When the event was sent. */
   timestamp: Timestamp;
   /**
-   * Unread messages in all conversations, also those not in this part, counted to 1,000; 1,000 means at least as many.
+   * Unread messages in all conversations, including those not in this part, counted up to 1,000; 1,000 means that many
+   * or more.
    */
   totalUnread: number;
 }
@@ -1218,7 +1256,7 @@ export interface MemberAddedEvent {
   username: string;
   /** The conversation's version after this. */
   version: number;
-  /** `NOT_FOLLOWING`, only for who added. */
+  /** `NOT_FOLLOWING`, sent only to the user who added the member. */
   warning?: string;
 }
 
@@ -1283,7 +1321,7 @@ export interface MemberPromotedEvent {
   version: number;
 }
 
-/** A member was removed from a group; who was removed gets it, too. */
+/** A member was removed from a group; the removed user gets this event, too. */
 export interface MemberRemovedEvent {
   type: "member_removed";
   /** Identifies repetitions of this event; not in the direct answer. */
@@ -1325,12 +1363,12 @@ export interface MentionedInGroupEvent {
   version?: number;
 }
 
-/** A direct message is gone: for everyone, or for oneself. */
+/** A direct message was deleted: for everyone, or only for the caller. */
 export interface MessageDeletedEvent {
   type: "message_deleted";
   /** The conversation; for a group this is the group id. */
   conversationId: ConversationId;
-  /** Whether it is gone for everyone, or only for the user who deleted it. */
+  /** Whether it was deleted for everyone, or only for the user who deleted it. */
   deleteForEveryone: boolean;
   /** Identifies repetitions of this event; not in the direct answer. */
   eventId?: string;
@@ -1344,12 +1382,12 @@ export interface MessageDeletedEvent {
   version: number;
 }
 
-/** All of the sender's messages up to this one reached the recipient. */
+/** All of the sender's messages up to this one have reached the recipient. */
 export interface MessageDeliveredEvent {
   type: "message_delivered";
   /** The conversation; for a group this is the group id. */
   conversationId: ConversationId;
-  /** The user whom the messages reached. */
+  /** The user to whom the messages were delivered. */
   deliveredTo: UserId;
   /** The message. */
   messageId: MessageId;
@@ -1359,7 +1397,7 @@ export interface MessageDeliveredEvent {
   timestamp: Timestamp;
 }
 
-/** A direct message has a new text. */
+/** The text of a direct message was changed. */
 export interface MessageEditedEvent {
   type: "message_edited";
   /** The text, exactly as sent. */
@@ -1376,7 +1414,7 @@ export interface MessageEditedEvent {
   metadata?: Metadata;
   /** The same as `content`. */
   newContent: string;
-  /** The text before; absent when it cannot be read any more. */
+  /** The previous text; absent if it can no longer be read. */
   oldContent?: string;
   /** The `requestId` of the command; only in its direct answer. */
   requestId?: string | number;
@@ -1428,7 +1466,7 @@ export interface MessageReadEvent {
   timestamp: Timestamp;
 }
 
-/** The message is committed. */
+/** The message was stored. */
 export interface MessageSentEvent {
   type: "message_sent";
   /** The id that the sender's client chose for the message. */
@@ -1453,7 +1491,7 @@ export interface MessageSentEvent {
   warning?: string;
 }
 
-/** A pin was taken away. */
+/** A message was unpinned. */
 export interface MessageUnpinnedEvent {
   type: "message_unpinned";
   /** The conversation; for a group this is the group id. */
@@ -1474,7 +1512,7 @@ export interface MessageUnpinnedEvent {
   version: number;
 }
 
-/** A group message, for all members. */
+/** A group message, sent to all members. */
 export interface NewGroupMessageEvent {
   type: "new_group_message";
   /** The id that the sender's client chose for the message. */
@@ -1496,11 +1534,11 @@ export interface NewGroupMessageEvent {
   /** In direct conversations: whether the recipient has read the message. */
   isRead?: boolean;
   /**
-   * `text`, `announcement` for an announcement in a group, or `system` for what the product says and not the sender:
-   * only its backend sends and edits it.
+   * `text`, `announcement` for an announcement in a group, or `system` for a message from the product instead of the
+   * sender: only its backend sends and edits it.
    */
   kind: MessageKind;
-  /** Everyone who is mentioned, each once, in the order of the text; absent if nobody is. */
+  /** Everyone who is mentioned, each once, in the order of the text; absent if nobody is mentioned. */
   mentions?: Mention[];
   /** The message. */
   messageId: MessageId;
@@ -1514,7 +1552,7 @@ export interface NewGroupMessageEvent {
   reactions?: Reaction[];
   /** In direct conversations: the user to whom the message was sent. */
   recipientId?: UserId;
-  /** Absent when the message replied to is gone. */
+  /** Absent if the message replied to is gone. */
   replyTo?: ReplyPreview;
   /** The message that this one replies to. */
   replyToMessageId?: MessageId;
@@ -1533,7 +1571,7 @@ export interface NewGroupMessageEvent {
   version?: number;
 }
 
-/** A direct message, on every connection of both users. */
+/** A direct message, sent to every connection of both users. */
 export interface NewMessageEvent {
   type: "new_message";
   /** The id that the sender's client chose for the message. */
@@ -1555,11 +1593,11 @@ export interface NewMessageEvent {
   /** In direct conversations: whether the recipient has read the message. */
   isRead?: boolean;
   /**
-   * `text`, `announcement` for an announcement in a group, or `system` for what the product says and not the sender:
-   * only its backend sends and edits it.
+   * `text`, `announcement` for an announcement in a group, or `system` for a message from the product instead of the
+   * sender: only its backend sends and edits it.
    */
   kind: MessageKind;
-  /** Everyone who is mentioned, each once, in the order of the text; absent if nobody is. */
+  /** Everyone who is mentioned, each once, in the order of the text; absent if nobody is mentioned. */
   mentions?: Mention[];
   /** The message. */
   messageId: MessageId;
@@ -1573,7 +1611,7 @@ export interface NewMessageEvent {
   reactions?: Reaction[];
   /** In direct conversations: the user to whom the message was sent. */
   recipientId?: UserId;
-  /** Absent when the message replied to is gone. */
+  /** Absent if the message replied to is gone. */
   replyTo?: ReplyPreview;
   /** The message that this one replies to. */
   replyToMessageId?: MessageId;
@@ -1595,7 +1633,7 @@ export interface NewMessageEvent {
 /** Who is online. */
 export interface OnlineUsersEvent {
   type: "online_users";
-  /** How many are listed. */
+  /** The number of users listed. */
   count: number;
   /** Whether more are online than are listed. */
   hasMore: boolean;
@@ -1607,7 +1645,7 @@ export interface OnlineUsersEvent {
   users: OnlineUser[];
 }
 
-/** A group has another owner; the old one is an admin. */
+/** A group has a new owner; the previous one is now an admin. */
 export interface OwnershipTransferredEvent {
   type: "ownership_transferred";
   /** Identifies repetitions of this event; not in the direct answer. */
@@ -1635,13 +1673,13 @@ export interface PinnedMessagesEvent {
   groupId?: GroupId;
   /** Whether there are more. */
   hasMore: boolean;
-  /** Oldest first; at most 200 and 1 MiB of them, those pinned last. */
+  /** Oldest first; the last pinned ones, at most 200 and 1 MiB. */
   messages: Message[];
   /** The `requestId` of the command; only in its direct answer. */
   requestId?: string | number;
   /** When the event was sent. */
   timestamp: Timestamp;
-  /** The conversation's version; what changes later is told with a higher one. */
+  /** The conversation's version; later changes have a higher one. */
   version: number;
 }
 
@@ -1668,13 +1706,13 @@ export interface PrivateMessagesEvent {
   hasBefore?: boolean;
   /** Whether there are more entries than this answer contains. */
   hasMore: boolean;
-  /** These four are those of `pagination`. */
+  /** The same as in `pagination`, like the next three. */
   limit: number;
   /** Oldest first. */
   messages: Message[];
   /** Number of entries skipped before this answer. */
   offset: number | null;
-  /** Where this answer lies in the whole list. */
+  /** The position of this answer in the whole list. */
   pagination: Pagination;
   /** The `requestId` of the command; only in its direct answer. */
   requestId?: string | number;
@@ -1682,11 +1720,11 @@ export interface PrivateMessagesEvent {
   timestamp: Timestamp;
   /** Number of entries in the whole list that the caller can see. */
   total: number;
-  /** The conversation's version; what changes later is told with a higher one. */
+  /** The conversation's version; later changes have a higher one. */
   version: number;
 }
 
-/** Somebody reacts to a direct message; it replaces an earlier reaction of the same user. */
+/** A user reacted to a direct message; this replaces the user's earlier reaction. */
 export interface ReactionAddedEvent {
   type: "reaction_added";
   /** The conversation; for a group this is the group id. */
@@ -1711,7 +1749,7 @@ export interface ReactionAddedEvent {
   version: number;
 }
 
-/** Somebody took a reaction to a direct message away. */
+/** A user removed a reaction to a direct message. */
 export interface ReactionRemovedEvent {
   type: "reaction_removed";
   /** The conversation; for a group this is the group id. */
@@ -1743,9 +1781,33 @@ export interface SessionConflictEvent {
   timestamp: Timestamp;
 }
 
+/** The sign-in is over, or all others are. */
+export interface SignInEndedEvent {
+  type: "sign_in_ended";
+  /** Whether all others ended and this one stays. */
+  others: boolean;
+  /** The `requestId` of the command; only in its direct answer. */
+  requestId?: string | number;
+  /** The one that was named. */
+  signInId: string;
+  /** When the event was sent. */
+  timestamp: Timestamp;
+}
+
+/** Where the caller is signed in. */
+export interface SignInsEvent {
+  type: "sign_ins";
+  /** The `requestId` of the command; only in its direct answer. */
+  requestId?: string | number;
+  /** Those seen last first. */
+  signIns: SignIn[];
+  /** When the event was sent. */
+  timestamp: Timestamp;
+}
+
 /**
- * What became of the messages that the client holds of one conversation, as it is now: applying it twice changes
- * nothing.
+ * Changes to the messages of one conversation that the client holds. They describe the present state, so applying them
+ * twice does no harm.
  */
 export interface SyncChangesEvent {
   type: "sync_changes";
@@ -1757,13 +1819,13 @@ export interface SyncChangesEvent {
   deleted?: MessagePlace[];
   /** The version that the client had. Absent with `stale`. */
   fromVersion?: number;
-  /** There are more changes: a further part follows, or another `sync` from `version` goes on. */
+  /** There are more changes: another part follows, or another `sync` from `version` continues. */
   hasMore?: boolean;
   /** Messages that the caller hid, here or on another device. */
   hidden?: MessagePlace[];
   /** All messages up to this number are gone for the caller. */
   hiddenThroughSeq?: number;
-  /** What the group is now, and the caller's own settings, if they changed. */
+  /** The group's present information and the caller's own settings, if they changed. */
   info?: SyncInfo;
   /**
    * The changes since the client's version are no longer kept: the client must drop this conversation and load it
@@ -1772,7 +1834,7 @@ export interface SyncChangesEvent {
   stale?: boolean;
   /** When the event was sent. */
   timestamp: Timestamp;
-  /** The version that it has with this. */
+  /** The version that the client has after this. */
   version: number;
 }
 
@@ -1799,13 +1861,13 @@ export interface SyncMessagesEvent {
   type: "sync_messages";
   /** The conversation; for a group this is the group id. */
   conversationId: ConversationId;
-  /** There are more: another `sync` from the last number goes on. */
+  /** There are more: another `sync` from the last number continues. */
   hasMore: boolean;
   /** Oldest first. */
   messages: Message[];
   /** When the event was sent. */
   timestamp: Timestamp;
-  /** The version that the client has with this and with the changes before it. */
+  /** The version that the client has after this and the preceding changes. */
   version: number;
 }
 
@@ -1831,11 +1893,13 @@ export interface UserBlockedEvent {
   userId: UserId;
 }
 
-/** One's groups. */
+/** The caller's groups. */
 export interface UserGroupsEvent {
   type: "user_groups";
   /** The caller's groups. */
   groups: UserGroup[];
+  /** To be given as `cursor` for the next part; absent with the last one. */
+  nextCursor?: string;
   /** The `requestId` of the command; only in its direct answer. */
   requestId?: string | number;
   /** When the event was sent. */
@@ -1875,7 +1939,7 @@ export interface UserTypingEvent {
   username: string;
 }
 
-/** The caller does not block this user any more. */
+/** The caller no longer blocks this user. */
 export interface UserUnblockedEvent {
   type: "user_unblocked";
   /** The `requestId` of the command; only in its direct answer. */
@@ -1886,14 +1950,14 @@ export interface UserUnblockedEvent {
   userId: UserId;
 }
 
-/** Users whose name begins with what was asked for. */
+/** Users whose name begins with the query. */
 export interface UsersFoundEvent {
   type: "users_found";
   /** The `requestId` of the command; only in its direct answer. */
   requestId?: string | number;
   /** When the event was sent. */
   timestamp: Timestamp;
-  /** In the order of the name that was found. */
+  /** In the order of the matching name. */
   users: KnownUser[];
 }
 
@@ -1965,14 +2029,14 @@ export interface AuthenticateCommand {
 }
 
 /**
- * Blocks a user: neither can write to the other, finds the other, or sees whether the other is online. The user is not
- * told. Only where this server keeps the accounts (`BUILTIN_AUTH`).
+ * Blocks a user: neither can write to the other, finds the other, or sees if the other is online. The blocked user is
+ * not notified. Only available if this server keeps the accounts (`BUILTIN_AUTH`).
  */
 export interface BlockUserCommand {
   type: "block_user";
   /** Repeated in the direct answer, also in an error. */
   requestId?: string | number;
-  /** The user; not oneself. */
+  /** The user; not the caller. */
   userId: string | number;
 }
 
@@ -1986,7 +2050,7 @@ export interface CreateGroupCommand {
   groupDescription?: string;
   /** The group's name. */
   groupName: string;
-  /** Members besides the creator, up to `maxMembers` with the creator. */
+  /** The other members; with the creator, up to `maxMembers`. */
   initialMembers?: (string | number)[];
   /** How many members the group may have. */
   maxMembers?: number;
@@ -2020,7 +2084,7 @@ export interface DeleteGroupCommand {
   type: "delete_group";
   /** The group. */
   groupId: string;
-  /** Purges it at once. */
+  /** Purges it immediately. */
   permanent?: boolean;
   /** Repeated in the direct answer, also in an error. */
   requestId?: string | number;
@@ -2032,7 +2096,7 @@ export interface DeleteGroupCommand {
  */
 export interface DeleteGroupMessageCommand {
   type: "delete_group_message";
-  /** `false` hides it for oneself only. */
+  /** `false` hides it from the caller only. */
   deleteForEveryone?: boolean;
   /** The message. */
   messageId: string;
@@ -2043,7 +2107,7 @@ export interface DeleteGroupMessageCommand {
 /** Deletes a direct message. Its sender can delete it for everyone; either user can hide it from themselves. */
 export interface DeleteMessageCommand {
   type: "delete_message";
-  /** `false` hides it for oneself only. */
+  /** `false` hides it from the caller only. */
   deleteForEveryone?: boolean;
   /** The message. */
   messageId: string;
@@ -2093,15 +2157,29 @@ export type EditMessageCommand = {
 } & ({ content: string } | { newContent: string });
 
 /**
+ * Revokes the token of one of the caller's sign-ins, or those of all others; their connections are closed with 1008
+ * within 5 s. Only where this server keeps the accounts (`BUILTIN_AUTH`).
+ */
+export interface EndSignInCommand {
+  type: "end_sign_in";
+  /** Whether all others end and this one stays. */
+  others?: boolean;
+  /** Repeated in the direct answer, also in an error. */
+  requestId?: string | number;
+  /** The `jti` of its token, as in `sign_ins`. */
+  signInId: string;
+}
+
+/**
  * Returns users whose username or display name begins with a text, in any letter case; nobody who blocks the caller or
  * whom the caller blocks. Depending on the setting `USER_SEARCH` among all users, among those who share a conversation,
  * a group or a follow with the caller, or not at all.
  */
 export interface FindUsersCommand {
   type: "find_users";
-  /** Most users to return. More than 50 becomes 50. */
+  /** The maximum number of users to return. More than 50 becomes 50. */
   limit?: number;
-  /** What the name begins with. */
+  /** The beginning of the name. */
   query: string;
   /** Repeated in the direct answer, also in an error. */
   requestId?: string | number;
@@ -2168,7 +2246,7 @@ export interface GetGroupInfoCommand {
  */
 export interface GetGroupMembersCommand {
   type: "get_group_members";
-  /** `nextCursor` of the part before. Absent, the list begins with its first entry. */
+  /** `nextCursor` of the previous part. If absent, the list starts at its first entry. */
   cursor?: string;
   /** The group. */
   groupId: string;
@@ -2209,7 +2287,7 @@ export interface GetGroupMessagesCommand {
  */
 export interface GetInboxCommand {
   type: "get_inbox";
-  /** `nextCursor` of the part before. Absent, the list begins with its first entry. */
+  /** `nextCursor` of the previous part. If absent, the list starts at its first entry. */
   cursor?: string;
   /** The size of the page. More than 200 becomes 200, and the answer says so. */
   limit?: number;
@@ -2265,9 +2343,26 @@ export type GetPrivateMessagesCommand = {
   requestId?: string | number;
 } & ({ conversationId: string } | { recipientId: string | number });
 
-/** Returns the groups that the caller belongs to. */
+/**
+ * Returns where the caller is signed in: the tokens with which somebody has connected and which are still valid, those
+ * seen last first; at most 100. Only where this server keeps the accounts (`BUILTIN_AUTH`).
+ */
+export interface GetSignInsCommand {
+  type: "get_sign_ins";
+  /** Repeated in the direct answer, also in an error. */
+  requestId?: string | number;
+}
+
+/**
+ * Returns the groups that the caller belongs to, the most recently active first: with `limit` or `cursor` a part of
+ * them, else as many as an answer holds, at most 2,000.
+ */
 export interface GetUserGroupsCommand {
   type: "get_user_groups";
+  /** `nextCursor` of the previous part. If absent, the list starts at its first entry. */
+  cursor?: string;
+  /** The size of the part; 50 with only a `cursor`. More than 200 becomes 200. */
+  limit?: number;
   /** Repeated in the direct answer, also in an error. */
   requestId?: string | number;
 }
@@ -2417,11 +2512,11 @@ export interface SendPrivateMessageCommand {
   clientMessageId?: string;
   /** The text, kept exactly as sent. */
   content: string;
-  /** That of the two users, in either order; only checked. */
+  /** The conversation of the two users, in either order of ids; only checked. */
   conversationId?: string;
   /** What the product wants to keep with it; the server shows it and never looks into it. */
   metadata?: Record<string, unknown>;
-  /** Not oneself. */
+  /** Not the caller. */
   recipientId: string | number;
   /** Another name for `replyToMessageId`, which counts when both are given. */
   replyTo?: string;
@@ -2439,11 +2534,11 @@ export interface SetConversationSettingsCommand {
   type: "set_conversation_settings";
   /** A direct conversation or a group. */
   conversationId: string;
-  /** Whether it counts as unread, whatever was read. The next `mark_message_read` in it takes this away. */
+  /** Whether it counts as unread, regardless of what was read. The next `mark_message_read` in it resets this. */
   markedUnread?: boolean;
-  /** Until when clients should not draw attention to it; `null` ends that. Messages are delivered all the same. */
+  /** Until when clients should not draw attention to it; `null` unmutes. Messages are delivered anyway. */
   mutedUntil?: string | null;
-  /** Whether clients should show it before others. */
+  /** Whether clients should show it before other conversations. */
   pinned?: boolean;
   /** Repeated in the direct answer, also in an error. */
   requestId?: string | number;
@@ -2452,7 +2547,7 @@ export interface SetConversationSettingsCommand {
 /** Opens the direct conversation with a user and returns its last 50 messages. Nothing is stored. */
 export interface StartConversationCommand {
   type: "start_conversation";
-  /** Not oneself. */
+  /** Not the caller. */
   recipientId: string | number;
   /** Repeated in the direct answer, also in an error. */
   requestId?: string | number;
@@ -2467,7 +2562,7 @@ export interface StartConversationCommand {
  */
 export interface SyncCommand {
   type: "sync";
-  /** Of each conversation the last known `seq` and the `version` up to which it is known. */
+  /** For each conversation, the last known `seq` and the `version` up to which changes are known. */
   conversations: Record<string, number | {
     seq: number;
     version?: number;
@@ -2501,22 +2596,22 @@ export interface TransferOwnershipCommand {
  */
 export type TypingCommand = {
   type: "typing";
-  /** The group in which one types. */
+  /** The group in which the caller is typing. */
   groupId?: string;
-  /** `false` ends it at once. */
+  /** `false` ends it immediately. */
   isTyping: boolean;
-  /** Not oneself. */
+  /** Not the caller. */
   recipientId?: string | number;
   /** Repeated in the direct answer, also in an error. */
   requestId?: string | number;
 } & ({ recipientId: string | number } | { groupId: string });
 
-/** Takes one's own block of a user back. Only where this server keeps the accounts (`BUILTIN_AUTH`). */
+/** Ends the caller's block of a user. Only available if this server keeps the accounts (`BUILTIN_AUTH`). */
 export interface UnblockUserCommand {
   type: "unblock_user";
   /** Repeated in the direct answer, also in an error. */
   requestId?: string | number;
-  /** The user; not oneself. */
+  /** The user; not the caller. */
   userId: string | number;
 }
 
@@ -2548,7 +2643,7 @@ export type UpdateGroupInfoCommand = {
   groupId: string;
   /** The new name. */
   groupName?: string;
-  /** Not less than the members there are. */
+  /** At least the current number of members. */
   maxMembers?: number;
   /** Replaces the metadata; `null` removes it. Absent, it stays as it is. */
   metadata?: Record<string, unknown> | null;
@@ -2571,6 +2666,7 @@ export interface Events {
   conversation_settings: ConversationSettingsEvent;
   conversation_started: ConversationStartedEvent;
   conversations: ConversationsEvent;
+  epoch_changed: EpochChangedEvent;
   error: ErrorAnswer;
   group_announcement: GroupAnnouncementEvent;
   group_created: GroupCreatedEvent;
@@ -2608,6 +2704,8 @@ export interface Events {
   reaction_added: ReactionAddedEvent;
   reaction_removed: ReactionRemovedEvent;
   session_conflict: SessionConflictEvent;
+  sign_in_ended: SignInEndedEvent;
+  sign_ins: SignInsEvent;
   sync_changes: SyncChangesEvent;
   sync_complete: SyncCompleteEvent;
   sync_gone: SyncGoneEvent;
@@ -2622,10 +2720,10 @@ export interface Events {
   users_found: UsersFoundEvent;
 }
 
-/** Everything the server sends; `type` tells which. */
+/** Everything the server sends, distinguished by `type`. */
 export type ChatEvent = Events[keyof Events];
 
-/** Kept for users who are offline, and told from repetitions by `eventId`. */
+/** Kept for users who are offline; `eventId` identifies repetitions. */
 export type DurableEvent =
   | ConversationDeletedEvent
   | GroupCreatedEvent
@@ -2665,6 +2763,7 @@ export interface Commands {
   demote_member: DemoteMemberCommand;
   edit_group_message: EditGroupMessageCommand;
   edit_message: EditMessageCommand;
+  end_sign_in: EndSignInCommand;
   find_users: FindUsersCommand;
   get_blocked_users: GetBlockedUsersCommand;
   get_communities: GetCommunitiesCommand;
@@ -2678,6 +2777,7 @@ export interface Commands {
   get_online_users: GetOnlineUsersCommand;
   get_pinned_messages: GetPinnedMessagesCommand;
   get_private_messages: GetPrivateMessagesCommand;
+  get_sign_ins: GetSignInsCommand;
   get_user_groups: GetUserGroupsCommand;
   leave_group: LeaveGroupCommand;
   mark_message_read: MarkMessageReadCommand;
@@ -2718,6 +2818,7 @@ export interface Answers {
   demote_member: MemberDemotedEvent;
   edit_group_message: GroupMessageEditedEvent;
   edit_message: MessageEditedEvent;
+  end_sign_in: SignInEndedEvent;
   find_users: UsersFoundEvent;
   get_blocked_users: BlockedUsersEvent;
   get_communities: CommunityListEvent;
@@ -2731,6 +2832,7 @@ export interface Answers {
   get_online_users: OnlineUsersEvent;
   get_pinned_messages: PinnedMessagesEvent;
   get_private_messages: PrivateMessagesEvent;
+  get_sign_ins: SignInsEvent;
   get_user_groups: UserGroupsEvent;
   leave_group: MemberLeftEvent;
   mark_message_read: MessageReadEvent;

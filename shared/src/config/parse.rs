@@ -47,7 +47,8 @@ impl<T: 'static> Parser<T> {
         Self { strong: true, ..self }
     }
 
-    /// # Errors With a text that says what is allowed, and quotes the value unless it is secret.
+    /// # Errors
+    /// With a text that says what is allowed, and quotes the value unless it is secret.
     pub fn parse(&self, text: &str) -> Result<T, String> {
         (self.parse)(text).map_err(|problem| match (problem.is_empty(), self.secret) {
             (false, _) => problem,

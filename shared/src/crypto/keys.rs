@@ -67,7 +67,8 @@ impl EncryptionSettings {
         Ok(settings)
     }
 
-    /// # Errors When there is no key, there are too many, one is empty, an id is out of range or used twice, or there
+    /// # Errors
+    /// When there is no key, there are too many, one is empty, an id is out of range or used twice, or there
     /// is no salt.
     pub fn check(&self) -> Result<(), KeyringError> {
         if self.keys.is_empty() || self.keys.len() > MAX_KEYS {

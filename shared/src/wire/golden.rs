@@ -232,7 +232,12 @@ fn requests_of_gateways_keep_their_bytes() {
     let command = Command::decode("get_user_groups", Fields(&no_fields), &context).unwrap().unwrap();
     let system = Body::System(command.clone());
     let metadata = MetadataField::Given(Metadata::new(&serde_json::json!({"a": [1, "é"]})).unwrap());
-    let with_metadata = CommandWithMetadata { command: command.clone(), is_systems: true, metadata };
+    let send = serde_json::Map::from_iter([
+        ("groupId".to_owned(), GROUP.to_string().into()),
+        ("content".to_owned(), "hi".into()),
+    ]);
+    let send = Command::decode("send_group_message", Fields(&send), &context).unwrap().unwrap();
+    let with_metadata = CommandWithMetadata { command: send, is_systems: true, metadata };
     let with_metadata = Body::WithMetadata(Box::new(with_metadata));
     let client = Body::Client(command);
     pinned("body.txt", &[client, Body::Internal(requests[0].clone()), Body::Sync(round), system, with_metadata]);

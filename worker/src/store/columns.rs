@@ -19,7 +19,8 @@ pub trait Column: Sized {
 
     fn to_stored(&self) -> Self::Stored;
 
-    /// # Errors When it is not a value that this server stores.
+    /// # Errors
+    /// When it is not a value that this server stores.
     fn from_stored(stored: Self::Stored) -> Result<Self, BoxDynError>;
 }
 

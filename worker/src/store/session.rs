@@ -128,7 +128,8 @@ impl Database {
         Database { pool, faults, usage, unreadable_rows }
     }
 
-    /// # Errors When no session is free or can be opened in time.
+    /// # Errors
+    /// When no session is free or can be opened in time.
     pub async fn acquire(&self) -> sqlx::Result<PgSession> {
         let connection = self.pool.acquire().await.inspect_err(|error| self.faults.observe(error))?;
         Ok(PgSession {
@@ -169,7 +170,8 @@ pub struct PgSession {
 }
 
 impl PgSession {
-    /// # Errors Like any statement.
+    /// # Errors
+    /// Like any statement.
     pub async fn begin(&mut self) -> sqlx::Result<PgTransaction<'_>> {
         let begin = match &self.usage {
             Use::Direct => None,
@@ -222,7 +224,8 @@ pub struct PgTransaction<'s> {
 }
 
 impl PgTransaction<'_> {
-    /// # Errors Like any statement; it is then unknown if the transaction was committed.
+    /// # Errors
+    /// Like any statement; it is then unknown if the transaction was committed.
     pub async fn commit(self) -> sqlx::Result<()> {
         let PgSession { connection, faults, is_in_transaction, .. } = &mut *self.session;
         PgTransactionManager::commit(connection).await.inspect_err(|error| faults.observe(error))?;

@@ -28,7 +28,8 @@ pub struct Client {
 }
 
 impl Client {
-    /// # Errors When [`Target::new`] fails.
+    /// # Errors
+    /// When [`Target::new`] fails.
     pub fn new(url: &str, secrets: Vec<WebhookSecret>) -> anyhow::Result<Self> {
         Ok(Client { target: Target::new(url)?, secrets, idle: Mutex::default() })
     }

@@ -147,7 +147,8 @@ async fn doctor_names_a_hook_that_does_not_answer() -> Result<()> {
         let send = json!({"type": "send_private_message", "recipientId": bob.id, "content": format!("{n}")});
         client.request_ok(send).await?;
     }
-    let found = deployment.chatctl(&["doctor"]).unwrap_or_else(|error| format!("{error:#}"));
+    let output = crate::operators::chatctl(&deployment, &["doctor"])?;
+    let found = String::from_utf8_lossy(&output.stdout);
     ensure!(found.contains("the hook before send does not answer"), "{found}");
     Ok(())
 }

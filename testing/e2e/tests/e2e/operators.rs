@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 const DONE_WITHIN: Duration = Duration::from_secs(60);
 
 /// Runs chatctl as an operator does, with the secrets in files.
-fn chatctl(deployment: &Deployment, arguments: &[&str]) -> Result<Output> {
+pub fn chatctl(deployment: &Deployment, arguments: &[&str]) -> Result<Output> {
     chatctl_at(&deployment.postgres.url("chat"), deployment, arguments)
 }
 
