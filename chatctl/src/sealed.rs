@@ -58,7 +58,7 @@ impl Blob {
         }
     }
 
-    /// Seals it anew, under the newest key.
+    /// Seals it again, under the newest key.
     ///
     /// # Errors
     /// When it does not open.

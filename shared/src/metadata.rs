@@ -60,7 +60,7 @@ impl Metadata {
         RawValue::from_string(text).map(Metadata).map_err(|_| OpenError::BadContent)
     }
 
-    /// Seals it anew, under the newest key (`chatctl keys rotate`).
+    /// Seals it again, under the newest key (`chatctl keys rotate`).
     ///
     /// # Errors
     /// As [`Keyring::open_blob`].

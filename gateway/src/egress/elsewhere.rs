@@ -33,7 +33,7 @@ impl Elsewhere {
         Elsewhere { core, waiting: Mutex::default() }
     }
 
-    /// What the user's connections on other gateways received of late. Whoever asks is subscribed to the user's channel.
+    /// What the user's connections on other gateways received recently. The caller must be subscribed to the user's channel.
     pub async fn ask(&self, user: UserId) -> Vec<Answer> {
         let core = &self.core;
         let request = Uuid::new_v4();
@@ -72,7 +72,7 @@ impl Elsewhere {
         });
     }
 
-    /// Hands another gateway's answer to whoever waits for it, if anybody still does. One of release 0.1 names no epoch.
+    /// Hands another gateway's answer to the task that waits for it, if it still does. An answer of release 0.1 names no epoch.
     pub fn answered(&self, request: Uuid, payload: &[u8]) {
         if let Some(waiting) = self.waiting.lock().get(&request) {
             let answer = postcard::take_from_bytes(payload).map(|(receipts, rest)| {

@@ -2,7 +2,7 @@
 //!
 //! entry → [`question`] → [`hook`] → [`answer`] → [`Decision`], which `consume` applies before the message joins a batch
 //!
-//! Here is how one message is asked about, bounded in time, in number and in bytes. What waits for what meanwhile is `consume`'s affair.
+//! This module asks about one message, within bounds on time, concurrency and bytes. `consume` decides what waits in the meantime.
 
 mod answer;
 mod breaker;
@@ -23,25 +23,25 @@ pub use question::Subject;
 
 use crate::app::App;
 
-/// For how long `chatctl doctor` hears of a hook that does not answer.
+/// How long `chatctl doctor` reports a hook that did not answer.
 const TOLD_SECONDS: i64 = 60;
 
 /// A question that is not answered yet.
 pub struct Review(oneshot::Receiver<Decision>);
 
 impl Review {
-    /// The decision, once there is one.
+    /// Returns the decision, once there is one.
     pub fn poll(&mut self, hook: &BeforeSend) -> Option<Decision> {
         match self.0.try_recv() {
             Ok(decision) => Some(decision),
             Err(TryRecvError::Empty) => None,
-            // The task is gone without one, which is a fault of ours.
+            // The task ended without one, which is a defect of ours.
             Err(TryRecvError::Closed) => Some(hook.without_answer()),
         }
     }
 }
 
-/// Begins to ask about a message. `None` when no hook is set.
+/// Starts to ask about a message. Returns `None` if no hook is set.
 pub fn review(app: &Arc<App>, subject: impl FnOnce() -> Option<Subject>) -> Option<Review> {
     app.before_send.as_ref()?;
     let subject = subject()?;
@@ -49,7 +49,7 @@ pub fn review(app: &Arc<App>, subject: impl FnOnce() -> Option<Subject>) -> Opti
     let app = app.clone();
     tokio::spawn(async move {
         if let Some(hook) = &app.before_send {
-            // Nobody listens any more when the partition has moved: its new owner asks again.
+            // Nobody listens any more if the partition has moved: its new owner asks again.
             let _ = tell.send(decide(&app, hook, subject).await);
         }
     });
@@ -76,7 +76,7 @@ async fn decide(app: &App, hook: &BeforeSend, subject: Subject) -> Decision {
         Err(_) => return unanswered("failed"),
     };
     let Ok(Ok(_permit)) = tokio::time::timeout_at(deadline, hook.permits.acquire()).await else {
-        // The hook may be well, and is only asked too much.
+        // The hook may be healthy and only overloaded.
         return unanswered("busy");
     };
     let within = deadline.saturating_duration_since(tokio::time::Instant::now());
@@ -94,7 +94,7 @@ async fn decide(app: &App, hook: &BeforeSend, subject: Subject) -> Decision {
         Err(error) => {
             if hook.breaker.failed() {
                 let error = with_causes(&error).to_string();
-                tracing::warn!(error, "the hook before send does not answer; it is left alone for some seconds");
+                tracing::warn!(error, "the hook before send does not answer; it is not asked for some seconds");
                 note(app, Some(error)).await;
             }
             unanswered("failed")
@@ -102,7 +102,7 @@ async fn decide(app: &App, hook: &BeforeSend, subject: Subject) -> Decision {
     }
 }
 
-/// Says in Redis, for `chatctl doctor`, that the hook does not answer, or that it does.
+/// Records in Redis, for `chatctl doctor`, whether the hook answers.
 async fn note(app: &App, error: Option<String>) {
     let key = app.keys.before_send_down();
     let noted: Result<(), Error> = match error {

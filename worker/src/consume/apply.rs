@@ -39,8 +39,7 @@ const MAX_HOPS: u8 = 2;
 /// How long commands wait for a lock that another session holds: at the first attempt, and when one was held up by it.
 const LOCK_PATIENCE: Duration = Duration::from_millis(500);
 const LOCK_PATIENCE_ALONE: Duration = Duration::from_millis(50);
-/// What is left of a batch after so long is put off to the next one, so that nobody waits for all the commands of one who has many
-/// under way.
+/// After this time the rest of a batch is left for the next one, so that a user with many commands in progress does not hold up others.
 const BATCH_LASTS: Duration = Duration::from_millis(100);
 /// When so many commands of a batch failed alone, the others are left for its next wave.
 const MAX_FAILURES: usize = 8;

@@ -39,7 +39,7 @@ fn compose_gives_the_owners_password_to_no_server() {
     let compose = compose();
     let kept = |service: &str| text(&compose, &format!("/services/{service}/environment/BUILTIN_AUTH")).to_owned();
     assert_eq!(kept("migrate"), kept("gateway"), "the role would lack rights, or have too many");
-    assert_eq!(kept("worker"), kept("gateway"), "whoever can register can block");
+    assert_eq!(kept("worker"), kept("gateway"), "who can register can block");
 }
 
 #[test]

@@ -79,7 +79,9 @@ struct Scene {
 
 impl Scene {
     async fn start(label: &str) -> Result<Scene> {
-        let options = Options { workers: 1, ..Options::default() }.with("LEASE_TTL", "3s");
+        // However long Redis takes to come back, the commit that is held up must not be too late.
+        let options =
+            Options { workers: 1, ..Options::default() }.with("LEASE_TTL", "3s").with("COMMAND_TIMEOUT", "60s");
         // Commands outlive the death of the only worker.
         let options = options.with("COMMAND_TIMEOUT", "30s");
         let deployment = Deployment::start(label, options)?;

@@ -429,7 +429,7 @@ async fn the_integration_page_leads_to_a_backend_that_works() -> Result<()> {
     let inbox = alice.request_ok(json!({"type": "get_inbox"})).await?;
     let texts: Vec<&Value> =
         inbox["entries"].as_array().into_iter().flatten().map(|entry| &entry["lastMessage"]["content"]).collect();
-    ensure!(texts.contains(&&json!("Order 4711 was shipped.")), "{inbox}");
+    ensure!(texts.contains(&&json!("Your order 4711 was delivered.")), "{inbox}");
     ensure!(texts.contains(&&json!("Here you can ask about your order.")), "{inbox}");
     Ok(())
 }

@@ -108,7 +108,7 @@ async fn a_restored_dump_shows_what_it_holds_and_what_comes_after() -> Result<()
     worker.start()?;
     worker.wait_ready(READY_TIMEOUT)?;
 
-    // Before anybody writes, so that clients load anew what they hold.
+    // Before anybody writes, so that clients load again what they hold.
     let told = reader.expect("epoch_changed", |_| true, BACK_WITHIN).await?;
     assert_ne!(told["epoch"], epoch_before);
     assert_eq!(deployment.login(0, &bob).await?.session()["epoch"], told["epoch"]);
