@@ -25,6 +25,10 @@ pub struct Received {
     /// Events written to a client that confirms what it receives, oldest first.
     unconfirmed: VecDeque<Receipt>,
     /// What was there, too, and made room for newer ones.
+    #[expect(
+        clippy::box_collection,
+        reason = "few connections have any, and each connection would be 24 bytes larger"
+    )]
     pushed_out: Option<Box<VecDeque<u64>>>,
     /// The connection has seen the database go back in time: what its client confirms may be of before.
     is_of_later_history: bool,
