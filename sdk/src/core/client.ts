@@ -112,8 +112,10 @@ export class ChatClient {
     });
   }
 
-  /** Loads what was saved, and opens the connection. Throws `NO_WEBSOCKET` at once if there is no `WebSocket` and none
-  /** was passed. */
+  /**
+   * Loads what was saved, and opens the connection. Throws `NO_WEBSOCKET` at once if there is no `WebSocket` and none
+   * was passed.
+   */
   start(): Promise<void> {
     if (this.#canConnect) return this.#start();
     throw new ChatError("NO_WEBSOCKET", "There is no WebSocket here: pass one as the option `WebSocket`, for example that of the package ws");
@@ -269,8 +271,9 @@ export class ChatClient {
     return "conversationId" in to ? recipientOf(to.conversationId, this.me?.userId) : to;
   }
 
-  /** Sets the position of a conversation of which the application has loaded a page; from there on nothing is missed.
-  /** */
+  /**
+   * Sets the position of a conversation of which the application has loaded a page; from there on nothing is missed.
+   */
   track(conversationId: string, position: Position): void {
     this.#timeline.track(conversationId, position);
     this.#receipts.conversation(conversationId);

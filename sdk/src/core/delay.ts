@@ -12,8 +12,10 @@ export function backoff(attempt: number, random: () => number): number {
   return random() * Math.min(LONGEST_DELAY_MS, FIRST_DELAY_MS * 2 ** attempt);
 }
 
-/** The attempt number to continue with after a connection was online for this many steps: an unstable network is not a
-/** failing server. */
+/**
+ * The attempt number to continue with after a connection was online for this many steps: an unstable network is not a
+ * failing server.
+ */
 export function afterOnline(attempt: number, steps: number): number {
   return Math.max(0, Math.min(attempt, MOST_DOUBLINGS) - Math.max(0, Math.floor(steps)));
 }

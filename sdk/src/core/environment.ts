@@ -9,8 +9,10 @@ export interface Clock {
   clearTimeout(timer: unknown): void;
 }
 
-/** Written as a method, because TypeScript compares method parameters in both directions, so that the events of the
-/** package `ws` fit, too. */
+/**
+ * Written as a method, because TypeScript compares method parameters in both directions, so that the events of the
+ * package `ws` fit, too.
+ */
 type Listener<T> = { listen(event: T): void }["listen"] | null;
 
 /** The part of the browser's `WebSocket` that the client uses. */

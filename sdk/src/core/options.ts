@@ -12,15 +12,19 @@ export interface ClientOptions {
   url: string;
   /** Called whenever a token is needed; `reason` says whether the last one may be returned again. */
   getToken: GetToken;
-  /** Keeps positions and the outbox for the next start: `indexedDb({name: userId})` of `./persist`. By default nothing
-  /** is kept. */
+  /**
+   * Keeps positions and the outbox for the next start: `indexedDb({name: userId})` of `./persist`. By default nothing
+   * is kept.
+   */
   persist?: Persistence | undefined;
   /** One socket for all tabs of the browser: `shareSocket({name: userId})` of `./tabs`. */
   tabs?: Tabs | undefined;
   /** Receives short lines about the connection. By default nothing is logged. */
   logger?: Logger | undefined;
-  /** The default is the global `WebSocket`, which Node has had since version 22. On older versions, pass that of the
-  /** package `ws`. */
+  /**
+   * The default is the global `WebSocket`, which Node has had since version 22. On older versions, pass that of the
+   * package `ws`.
+   */
   WebSocket?: SocketConstructor | undefined;
   /** For tests. */
   clock?: Clock | undefined;
@@ -34,8 +38,10 @@ export interface ClientEvents extends Omit<Events, "new_message" | "new_group_me
   message: Message;
   /** Everything else that happened, durable or not; also under its own type. */
   event: ServerEvent;
-  /** What changed in a conversation while this client was away; with `stale`, discard what you have of it and load it
-  /** again. */
+  /**
+   * What changed in a conversation while this client was away; with `stale`, discard what you have of it and load it
+   * again.
+   */
   changes: SyncChangesEvent;
   /** The conversation no longer exists for this user. */
   gone: { conversationId: string };

@@ -7,8 +7,10 @@ import { ChatError } from "./errors";
 /** The recipient of a message, in the form of commands. */
 export type Addressee = { recipientId: string } | { groupId: string };
 
-/** The recipient of a message: a user, a group, or the others in a conversation, who are known once the client has
-/** signed in. */
+/**
+ * The recipient of a message: a user, a group, or the others in a conversation, who are known once the client has
+ * signed in.
+ */
 export type Recipient = Addressee | { conversationId: string };
 
 /** A message that the server has not confirmed. */
@@ -53,8 +55,10 @@ export class Outbox {
   /** What was sent over the present connection and has not been answered, by conversation. */
   readonly #inFlight = new Map<string, { id: string; timer: unknown }>();
   readonly #internalErrors = new Map<string, number>();
-  /** The server is busy: nothing is sent until this timer fires. The clock is not checked again, because timers may
-  /** fire early. */
+  /**
+   * The server is busy: nothing is sent until this timer fires. The clock is not checked again, because timers may
+   * fire early.
+   */
   #pause: unknown;
   #pausedUntil = 0;
 

@@ -1,5 +1,7 @@
-/** Why a token is requested: it is the first one, or the last one has expired, was rejected for another reason, or
-/** expires within a minute. */
+/**
+ * Why a token is requested: it is the first one, or the last one has expired, was rejected for another reason, or
+ * expires within a minute.
+ */
 export type TokenReason = "initial" | "expired" | "invalid" | "renew";
 
 /** Returns a token of the user. If it throws or returns no token, it is called again after a delay. It has 30 s. */

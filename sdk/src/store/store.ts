@@ -107,8 +107,10 @@ export class ChatStore {
     return (this.#refreshing ??= this.#load().finally(() => (this.#refreshing = undefined)));
   }
 
-  /** Loads twice as many as before, including those already loaded, so that a conversation that moves in between is not
-  /** skipped. */
+  /**
+   * Loads twice as many as before, including those already loaded, so that a conversation that moves in between is not
+   * skipped.
+   */
   async loadMoreConversations(): Promise<void> {
     const { hasMore, entries } = this.inbox.getSnapshot();
     this.#wanted = 2 * entries.length;
@@ -336,7 +338,7 @@ export class ChatStore {
     this.#cached = cached;
     this.#state.inbox.restore(cached.entries);
     for (const [id, window] of this.#state.windows) window.restore(cached, id);
-    // Whose they are is known only now.
+    // Only now is it known whose they are.
     for (const item of this.client.outbox) this.#outbox({ item, removed: false });
   }
 

@@ -135,7 +135,8 @@ export class MessageWindow {
   patch(messageId: string, version: number | undefined, change: (message: ChatMessage) => Partial<Message>): void {
     this.live.apply(() => {
       const row = this.#rows.find(({ message }) => message.messageId === messageId);
-      if (!row || (version ?? Infinity) <= row.version) return;
+      // Without a version it is always applied.
+      if (!row || (version as number) <= row.version) return;
       // Not with spread syntax, which costs more than twice the memory: V8 gives each such object its own hidden class.
       row.message = Object.assign({}, row.message, change(row.message));
       row.version = version ?? row.version;
@@ -168,8 +169,9 @@ export class MessageWindow {
     this.live.answered();
   }
 
-  /** Nothing that was loaded is right any more: its numbers, and with them the marks, may now belong to other messages.
-  /** */
+  /**
+   * Nothing that was loaded is right any more: its numbers, and with them the marks, may now belong to other messages.
+   */
   forget(): void {
     this.readBy = new Map();
     this.deliveredSeq = 0;

@@ -36,8 +36,10 @@ function continues(message: ChatMessage, before: ChatMessage | undefined, newFro
   return apart < GROUPED_WITHIN_MS && !startsDay(message, before) && !startsNew(message, before, newFrom);
 }
 
-/** Makes the rows of a changing list: a row whose message and neighbours are unchanged stays the same object, and is
-/** not rendered again. */
+/**
+ * Makes the rows of a changing list: a row whose message and neighbours are unchanged stays the same object, and is
+ * not rendered again.
+ */
 export function rowMaker(): Rows {
   let last: { messages: readonly ChatMessage[]; newFrom: number; rows: readonly MessageRow[] } = { messages: [], newFrom: Infinity, rows: [] };
   return (messages, newFrom = Infinity) => {

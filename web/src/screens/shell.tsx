@@ -123,8 +123,10 @@ function useShortcuts(open: string | undefined, openPalette: () => void): void {
   }, [store, open, openPalette, location, navigate]);
 }
 
-/** The unread count, in the title and on the installed app's icon; both cost more than a message, so they do not follow
-/** each of many. */
+/**
+ * The unread count, in the title and on the installed app's icon; both cost more than a message, so they do not follow
+ * each of many.
+ */
 function useTitle(): void {
   const { t } = useI18n();
   const { store } = useSignedIn();
