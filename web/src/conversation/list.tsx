@@ -88,9 +88,9 @@ export function MessageList({ id, list, newFrom, target, onReply, onEdit, onJump
   // New at the end: follow if the end was in sight or the message is the user's own.
   const last = messages.at(-1);
   const lastKey = last?.key;
-  const isOwn = last?.senderId === userId && last.status === "sending";
+  const isSending = last?.status === "sending";
   useLayoutEffect(() => {
-    if (isPlaced && (isAtEnd || isOwn)) virtual.current?.scrollToIndex(rows.length - 1, { align: "end" });
+    if (isPlaced && (isAtEnd || isSending)) virtual.current?.scrollToIndex(rows.length - 1, { align: "end" });
     // eslint-disable-next-line react-hooks/exhaustive-deps -- only when the last message is another one
   }, [lastKey]);
 

@@ -42,7 +42,7 @@ export function MessageMenu({ id, message, anchor, readBy, onReply, onEdit, onCl
   const inGroup = isGroup(id);
   const role = people.group(id)?.members.find((member) => member.userId === userId)?.role;
   const isModerator = role === "owner" || role === "admin";
-  const isMine = message.senderId === userId && message.kind !== "system";
+  const isMine = message.isOwn && message.kind !== "system";
   const copy = (text: string) => void navigator.clipboard.writeText(text).then(() => toast(t("copied")), () => {});
 
   const next = (step: Step) => () => setStep(step);

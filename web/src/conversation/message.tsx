@@ -34,13 +34,12 @@ export const Message = memo(function Message(props: Props) {
   const { row, conversationId, position, total, isFocusable, isMarked, isDelivered, isRead, onFocus, onMenu, onReply, onJump } = props;
   const { message, startsDay, startsNew, continues, endsGroup } = row;
   const { t, day, time } = useI18n();
-  const { userId } = useSignedIn();
   const people = usePeople();
   const article = useRef<HTMLElement>(null);
   const holding = useRef<ReturnType<typeof setTimeout>>(undefined);
   const [isPointed, setPointed] = useState(false);
   const isSystems = message.kind === "system";
-  const isMine = message.senderId === userId && !isSystems;
+  const isMine = message.isOwn && !isSystems;
   const name = people.person(message.senderId)?.displayName || message.senderUsername;
   const inGroup = isGroup(conversationId);
   const more = () => article.current?.querySelector(".more") ?? article.current;
