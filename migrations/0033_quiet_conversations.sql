@@ -15,7 +15,7 @@ ALTER TABLE conversation_members
     -- Something was unread when it was marked; it may have been read since.
     ADD COLUMN quiet_unread BOOLEAN NOT NULL DEFAULT FALSE;
 
--- A trigger, because a worker of the version before, and whoever mends by hand, must not leave what is not true any more.
+-- A trigger, because a worker of the previous version, or a repair by hand, must not leave a mark that is no longer true.
 CREATE FUNCTION chat_end_quiet() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     UPDATE conversation_members SET quiet_since = NULL, quiet_unread = FALSE

@@ -557,7 +557,7 @@ export interface SyncInfo {
   maxMembers?: number;
   /** Number of members. */
   memberCount?: number;
-  /** Of a group that is told of: absent if it has none. */
+  /** The group's metadata; absent if it has none. */
   metadata?: Metadata;
   /** Until when the caller muted the conversation; `null` if it is not muted. */
   mutedUntil?: Timestamp | null;

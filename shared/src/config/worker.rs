@@ -142,7 +142,7 @@ settings! {
         before_send_on_failure: OnFailure = "BEFORE_SEND_ON_FAILURE", choice(&[
             ("allow", OnFailure::Allow), ("reject", OnFailure::Reject),
         ]), default("allow");
-        /// Where the product's own backend is told of events, beside the endpoints of `chatctl webhook`; see `docs/integrate.md`. Without it there is no such endpoint.
+        /// Where the product's own backend receives events, in addition to the endpoints of `chatctl webhook`; see `docs/integrate.md`. Without it there is no such endpoint.
         webhook_url: Option<String> = "WEBHOOK_URL", webhook_url(), optional;
         /// The events it receives, separated by commas; `all` stands for all except `user.online` and `user.offline`.
         webhook_events: Vec<WebhookEvent> = "WEBHOOK_EVENTS", webhook_events(), default("all");

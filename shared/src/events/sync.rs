@@ -78,7 +78,7 @@ pub struct SyncInfo {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>")]
     pub my_role: Option<Role>,
-    /// Of a group that is told of: absent if it has none.
+    /// The group's metadata; absent if it has none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub metadata: Option<Metadata>,
     #[serde(flatten)]

@@ -40,7 +40,7 @@ export class People {
   readonly #store: ChatStore;
   readonly #persons = new Map<string, Person>();
   readonly #groups = new Map<string, Group>();
-  /** Of those whom an answer told of. All others the store knows. */
+  /** For users in an answer. The store knows all others. */
   readonly #online = new Map<string, boolean>();
   readonly #asked = new Set<string>();
   readonly #gone = new Set<string>();
