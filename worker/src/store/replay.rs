@@ -123,20 +123,27 @@ pub async fn list_missed_events(db: &mut PgSession, users: &[UserId], limit: i64
 }
 
 /// Those of these pairs of message and reader where the reader may still see the message: a participant who has not put
-/// it away.
+/// it away. `OFFSET 0` makes the planner look each up by its key: it would otherwise read all of the reader's
+/// conversations, because it expects few.
 pub async fn list_visible(
     db: &mut PgSession,
     readers: &[UserId],
     messages: &[MessageId],
 ) -> sqlx::Result<Vec<(UserId, MessageId)>> {
     let rows = sqlx::query!(
-        r#"SELECT r.user_id AS "user_id!", p.message_id
+        r#"SELECT r.user_id AS "user_id!", r.message_id AS "message_id!"
            FROM unnest($1::bigint[], $2::uuid[]) AS r (user_id, message_id)
-           JOIN private_messages p ON p.message_id = r.message_id
-           JOIN conversation_members m ON m.user_id = r.user_id AND m.conversation_id = p.conversation_id
-               AND p.seq > m.cleared_seq
-           WHERE NOT EXISTS (SELECT FROM message_deletions d
-                             WHERE d.user_id = r.user_id AND d.conversation_id = p.conversation_id AND d.seq = p.seq)"#,
+           CROSS JOIN LATERAL (
+               SELECT p.conversation_id, p.seq FROM private_messages p WHERE p.message_id = r.message_id OFFSET 0
+           ) p
+           CROSS JOIN LATERAL (
+               SELECT m.cleared_seq FROM conversation_members m
+               WHERE m.user_id = r.user_id AND m.conversation_id = p.conversation_id OFFSET 0
+           ) m
+           WHERE p.seq > m.cleared_seq AND NOT EXISTS (
+               SELECT FROM message_deletions d
+               WHERE d.user_id = r.user_id AND d.conversation_id = p.conversation_id AND d.seq = p.seq OFFSET 0
+           )"#,
         &raw(readers),
         &raw(messages)
     )

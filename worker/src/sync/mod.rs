@@ -30,8 +30,8 @@ use parts::Answers;
 use plan::Plan;
 
 /// How many conversations are read together at first; those that do not fit are read again.
-const MIN_BATCH: usize = 32;
-/// As long as all of them fit, the number doubles, up to this.
+const FIRST_BATCH: usize = 32;
+/// As long as all of them fit, the number doubles, up to this, unless so many more are not expected to fit.
 const MAX_BATCH: usize = 256;
 /// A round ends after this many bytes of answers.
 const ROUND_BYTES: usize = 256 * 1024;
@@ -86,12 +86,15 @@ async fn advance(
     most_bytes: usize,
     answers: &mut Answers,
 ) -> Result<SyncRound, Failure> {
-    let (mut left, mut batch) = (round, MIN_BATCH);
-    while !left.positions.is_empty() && answers.bytes() < most_bytes {
-        let before = left.positions.len();
+    let (mut left, mut batch) = (round, FIRST_BATCH);
+    // Reading a few more conversations for the last bytes of a round costs more than another round does.
+    while !left.positions.is_empty() && answers.bytes() < most_bytes - most_bytes / 16 {
+        let before = (left.positions.len(), answers.bytes());
         left = answer_batch(app, db, reader, left, batch, answers).await?;
-        if before - left.positions.len() == batch {
-            batch = (batch * 2).min(MAX_BATCH);
+        if before.0 - left.positions.len() == batch {
+            let bytes = answers.bytes() - before.1;
+            let expected = most_bytes.saturating_sub(answers.bytes()) * batch / bytes.max(1);
+            batch = expected.clamp(1, MAX_BATCH.min(2 * batch));
         }
     }
     Ok(left)
