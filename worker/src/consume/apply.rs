@@ -27,6 +27,7 @@ use crate::commands::{self, Pending};
 use crate::error::{Failure, may_spare_others, unpanicked};
 use crate::outcome::Outcome;
 use crate::sends::{self, Send};
+use crate::store::kept_session::KeptSession;
 use crate::store::leases::Lease;
 
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
@@ -56,6 +57,7 @@ pub struct Unfinished {
 
 pub struct Batch<'a> {
     app: &'a Arc<App>,
+    session: &'a KeptSession,
     leases: &'a [Lease],
     items: Vec<Item>,
     settlement: Settlement,
@@ -70,9 +72,16 @@ pub struct Batch<'a> {
 
 impl<'a> Batch<'a> {
     /// Reads the entries, which come after what an earlier batch left held up. One that cannot be read goes to the dead letters.
-    pub fn new(app: &'a Arc<App>, leases: &'a [Lease], held_up: Vec<Item>, entries: Vec<RawEntry>) -> Self {
+    pub fn new(
+        app: &'a Arc<App>,
+        session: &'a KeptSession,
+        leases: &'a [Lease],
+        held_up: Vec<Item>,
+        entries: Vec<RawEntry>,
+    ) -> Self {
         let mut batch = Batch {
             app,
+            session,
             leases,
             items: held_up,
             settlement: Settlement::default(),
@@ -299,8 +308,10 @@ impl<'a> Batch<'a> {
             }
         }
         let stored = async {
-            let mut db = self.app.sends_db.acquire().await?;
-            sends::apply(self.app, &mut db, &leases, &sends, lock_patience).await
+            let mut db = self.session.take().await?;
+            let results = sends::apply(self.app, &mut db, &leases, &sends, lock_patience).await?;
+            self.session.keep(db);
+            Ok(results)
         };
         unpanicked(stored).await
     }

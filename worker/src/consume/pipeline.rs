@@ -14,6 +14,7 @@ use super::apply::Batch;
 use super::item::{self, Item};
 use super::lease::{Assigned, Assignment};
 use crate::app::App;
+use crate::store::kept_session::KeptSession;
 use crate::store::leases::Lease;
 
 /// The pause between attempts while Redis is away.
@@ -28,6 +29,8 @@ pub struct Pipeline {
     assigned: Assigned,
     /// Only for the blocking read.
     reader: Client,
+    /// For storing messages.
+    session: KeptSession,
     reconnections: broadcast::Receiver<Server>,
     lanes: Lanes,
     /// Leases whose streams we have already taken over.
@@ -43,10 +46,12 @@ impl Pipeline {
     pub fn new(app: Arc<App>, assigned: Assigned, lifecycle: &Lifecycle) -> anyhow::Result<Self> {
         let reader = app.redis_options.blocking_client(longest_block(&app), lifecycle)?;
         let reconnections = reader.reconnect_rx();
+        let session = KeptSession::new(app.sends_db.clone());
         Ok(Pipeline {
             app,
             assigned,
             reader,
+            session,
             reconnections,
             lanes: Lanes::default(),
             taken: Vec::new(),
@@ -135,11 +140,14 @@ impl Pipeline {
     }
 
     async fn apply(&mut self, assignment: &Assignment, mut entries: Vec<RawEntry>) {
+        if entries.is_empty() {
+            self.session.release();
+        }
         let mut left: Vec<Lease> = Vec::new();
         let mut held_up = std::mem::take(&mut self.held_up);
         while !entries.is_empty() || !held_up.is_empty() {
             let rest = entries.split_off(entries.len().min(self.app.settings.batch_max));
-            let batch = Batch::new(&self.app, &assignment.leases, held_up, entries);
+            let batch = Batch::new(&self.app, &self.session, &assignment.leases, held_up, entries);
             let unfinished = batch.run(&self.assigned).await;
             left.extend(unfinished.left);
             (held_up, entries) = (unfinished.held_up, rest);

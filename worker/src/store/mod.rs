@@ -17,6 +17,7 @@ pub mod groups;
 pub mod held_ids;
 pub mod history;
 pub mod inbox;
+pub mod kept_session;
 pub mod leases;
 pub mod main_backend;
 pub mod members;

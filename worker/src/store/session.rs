@@ -138,6 +138,7 @@ impl Database {
             usage: self.usage.clone(),
             unreadable_rows: self.unreadable_rows.clone(),
             is_in_transaction: false,
+            acquired_at: Instant::now(),
         })
     }
 
@@ -167,9 +168,20 @@ pub struct PgSession {
     usage: Use,
     unreadable_rows: Counter,
     is_in_transaction: bool,
+    acquired_at: Instant,
 }
 
 impl PgSession {
+    /// The time since it was acquired.
+    pub fn held_for(&self) -> Duration {
+        self.acquired_at.elapsed()
+    }
+
+    /// False if a session has been found to be faulty since this one was acquired.
+    pub fn is_spared(&self) -> bool {
+        self.faults.spares(self.held_for())
+    }
+
     /// # Errors
     /// Like any statement.
     pub async fn begin(&mut self) -> sqlx::Result<PgTransaction<'_>> {
@@ -344,8 +356,15 @@ impl<'c> Executor<'c> for &'c mut PgSession {
 }
 
 #[cfg(test)]
-mod tests {
+pub mod tests {
     use super::*;
+
+    impl Database {
+        /// As after an error that only a new session mends.
+        pub fn observe_fault(&self) {
+            self.faults.observe(&sqlx::Error::Io(std::io::ErrorKind::ConnectionReset.into()));
+        }
+    }
 
     #[test]
     fn a_fault_ends_sessions_older_than_it() {
@@ -359,7 +378,7 @@ mod tests {
     }
 
     /// A pool of one session, and another for what is beside it.
-    async fn database(label: &'static str, pooled: bool) -> (Database, PgPool) {
+    pub async fn database(label: &'static str, pooled: bool) -> (Database, PgPool) {
         let url = tokio::task::spawn_blocking(move || devstack::testing::fresh_database(label).unwrap()).await.unwrap();
         let others = PgPool::connect(&url).await.unwrap();
         sqlx::migrate!("../migrations").run(&others).await.unwrap();

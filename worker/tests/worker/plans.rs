@@ -260,12 +260,10 @@ async fn a_sync_reads_each_change_about_once() {
     let before = cost(&harness).await;
     let (_, rounds) = harness.sync(alice, Value::Object(positions)).await;
     let after = cost(&harness).await;
-    let (read, blocks) = (after.changes - before.changes, after.blocks - before.blocks);
-    println!("{rounds} rounds, {blocks} blocks, {} ms", after.active_ms - before.active_ms);
+    let read = after.changes - before.changes;
+    println!("{rounds} rounds, {} blocks, {} ms", after.blocks - before.blocks, after.active_ms - before.active_ms);
     let changes = i64::from(CONVERSATIONS) * 10;
     assert!((changes..changes * 5 / 4).contains(&read), "{read} of {changes} changes");
-    // Background jobs read meanwhile, so this is coarse.
-    assert!(blocks < changes * 24, "{blocks} blocks for {changes} changes");
     let asked = (1000..1000 + CONVERSATIONS).flat_map(|n| (1..=10).map(move |seq| (n, seq)));
     let (ids, seqs): (Vec<_>, Vec<_>) = asked.map(|(n, seq)| (format!("conv_{alice}_{n}"), format!("{seq}"))).unzip();
     let arguments = format!("{alice}, '{{{}}}', '{{{}}}'", ids.join(","), seqs.join(","));

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Value, json};
 use shared::clock::Timestamp;
+use shared::ids::UserId;
 use shared::publication::{Header, Receipt};
 use shared::redis::keys::Channel;
 
@@ -105,6 +106,47 @@ async fn a_repeated_client_message_id_stores_one_message() {
     assert_eq!(harness.events(Channel::User(bob), "new_message").len(), 1);
 }
 
+/// Two statements store messages: one for a direct message that is alone, and one for everything else.
+#[tokio::test]
+async fn a_message_is_judged_alone_as_in_a_batch() {
+    let settings = [("FOLLOW_POLICY", "enforce"), ("WORKER_PIPELINES", "1")];
+    let harness = Harness::without_worker("judged", &settings).await;
+    let [alice, followed, stranger, blocker, blocked] =
+        harness.users(["alice", "followed", "stranger", "blocker", "blocked"]).await;
+    for followee in [followed, blocker, blocked] {
+        harness.follow(alice, followee).await;
+    }
+    harness.block(blocker, alice).await;
+    harness.block(alice, blocked).await;
+    let nobody = UserId(999_999);
+    let pairs =
+        [(alice, followed), (alice, stranger), (alice, blocker), (alice, blocked), (alice, nobody), (nobody, followed)];
+    let message = |to: UserId| json!({"type": "send_message", "recipientId": to, "content": "x"});
+    let mut appended = Vec::new();
+    for (from, to) in pairs {
+        let prepared = harness.prepare(from, &message(to));
+        harness.append(&prepared).await;
+        appended.push(prepared.envelope.id);
+    }
+    harness.add_worker().await;
+    let verdict = |answer: Value| answer.get("code").unwrap_or(&answer["type"]).clone();
+    let (mut together, mut alone) = (Vec::new(), Vec::new());
+    for command in appended {
+        together.push(verdict(harness.answer(command).await));
+    }
+    for (from, to) in pairs {
+        alone.push(verdict(harness.command(from, message(to)).await));
+    }
+    assert_eq!(together, alone);
+    assert_eq!(
+        alone[..5],
+        ["message_sent", "NOT_FOLLOWING", "USER_BLOCKED", "USER_BLOCKED", "RESOURCE_NOT_FOUND"].map(Value::from)
+    );
+    assert_ne!(alone[5], "message_sent");
+    let stored = sqlx::query_as::<_, (i64, i64)>("SELECT seq, version FROM private_messages ORDER BY seq");
+    assert_eq!(stored.fetch_all(&harness.db).await.unwrap(), [(1, 2), (2, 3)]);
+}
+
 #[tokio::test]
 async fn refusals_name_their_reason_and_store_nothing() {
     let harness = Harness::start_with("refusals", &[("FOLLOW_POLICY", "enforce")]).await;
@@ -201,7 +243,7 @@ async fn a_worker_that_goes_hands_its_partitions_over_at_once() {
 /// The commands of one who has many under way share a pipeline with what others send.
 #[tokio::test]
 async fn who_has_many_commands_under_way_holds_up_nobody_for_long() {
-    const COMMANDS: usize = 60;
+    const COMMANDS: usize = 40;
     let harness = Harness::start_with("manyunderway", &[("WORKER_PIPELINES", "1")]).await;
     let [alice, bob, carol] = harness.users(["alice", "bob", "carol"]).await;
     let sent = harness.send(alice, bob, "x").await;

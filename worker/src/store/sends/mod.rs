@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+mod lone;
+
 use super::columns::{Column, Typed, raw};
 use crate::store::session::PgSession;
 use shared::clock::Timestamp;
@@ -179,6 +181,9 @@ pub async fn insert_messages(
     rows: &SendRows,
     patience: Patience,
 ) -> sqlx::Result<Vec<Verdict>> {
+    if let Some(verdict) = lone::insert(db, worker, leases, enforce_following, rows, patience).await? {
+        return Ok(vec![verdict]);
+    }
     let partitions: Vec<i32> = leases.iter().map(|lease| lease.partition).collect();
     let epochs: Vec<i64> = leases.iter().map(|lease| lease.epoch).collect();
     let verdicts = sqlx::query!(
