@@ -12,6 +12,7 @@ use tokio::io::{AsyncRead as _, AsyncWrite as _, ReadBuf};
 
 use crate::frames::{self, Frame, Frames};
 use crate::login::LoggedIn;
+use crate::socket_io::{self, Packet};
 use crate::wire::Wire;
 
 const READ_BYTES: usize = 64 * 1024;
@@ -34,6 +35,7 @@ pub trait Handler {
 pub struct Connection {
     /// The account's place in the agent's plan.
     pub index: usize,
+    is_socket_io: bool,
     /// `None` after the end.
     wire: RefCell<Option<Wire>>,
     unwritten: RefCell<Vec<u8>>,
@@ -48,6 +50,7 @@ impl Connection {
     pub fn start(index: usize, login: LoggedIn, handler: Rc<dyn Handler>) -> Rc<Self> {
         let connection = Rc::new(Self {
             index,
+            is_socket_io: login.is_socket_io,
             wire: RefCell::new(Some(login.wire)),
             unwritten: RefCell::default(),
             corked: Cell::new(false),
@@ -68,7 +71,11 @@ impl Connection {
     /// Sends a command. Never waits: what the socket does not accept is kept.
     pub fn send(&self, json: &[u8]) {
         let mut unwritten = self.unwritten.borrow_mut();
-        frames::write_text(&mut unwritten, json);
+        if self.is_socket_io {
+            frames::write_text(&mut unwritten, &socket_io::event(json));
+        } else {
+            frames::write_text(&mut unwritten, json);
+        }
         if !self.corked.get() {
             self.write_now(&mut unwritten);
         }
@@ -133,6 +140,11 @@ impl Connection {
         let at = Instant::now();
         let mut close = None;
         let mut each = |frame: Frame<'_>| match frame {
+            Frame::Text(text) if self.is_socket_io => match Packet::parse(text) {
+                Packet::Event(json) => handler.text(self, json, at),
+                Packet::Ping => frames::write_text(&mut self.unwritten.borrow_mut(), socket_io::PONG),
+                Packet::Other => {}
+            },
             Frame::Text(text) => handler.text(self, text, at),
             Frame::Ping(payload) => frames::write_pong(&mut self.unwritten.borrow_mut(), payload),
             Frame::Close(code) => close = Some(code),

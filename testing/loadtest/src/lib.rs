@@ -20,6 +20,7 @@ pub mod report;
 pub mod run;
 pub mod scan;
 pub mod scenario;
+pub mod socket_io;
 pub mod table;
 pub mod tally;
 pub mod target;

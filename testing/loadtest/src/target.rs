@@ -38,6 +38,11 @@ impl Target {
         Ok(Self { tls, host, authority: authority.to_owned(), path: format!("/{path}"), address })
     }
 
+    /// True if the server there speaks Socket.IO.
+    pub fn is_socket_io(&self) -> bool {
+        self.path.starts_with("/socket.io/")
+    }
+
     /// Returns the address that connection number `index` comes from; `None` leaves it to the system.
     pub fn source(&self, index: usize) -> Option<IpAddr> {
         if !self.address.is_ipv4() || !self.address.ip().is_loopback() {

@@ -1,6 +1,7 @@
 //! `cargo xtask bench`: a fleet on private, durable stores under the standard set of loads, which writes
 //! docs/benchmarks.md.
 
+mod beside;
 mod crowd;
 mod growth;
 mod history;
@@ -28,6 +29,8 @@ enum Part {
     Import,
     /// A message to 5,000 and to 19,500 connected members of a community of 50,000
     Crowd,
+    /// Lone messages and open load, beside Socket.IO
+    Beside,
 }
 
 #[derive(Debug, clap::Args)]
@@ -62,17 +65,21 @@ pub fn run(workspace: &Workspace, options: &Options) -> Result<()> {
         }
         Some(Part::Crowd) if options.quick => return crowd::measure(&programs, &bin_dir, 5_000, &[500]),
         Some(Part::Crowd) => return crowd::measure(&programs, &bin_dir, 50_000, &[5_000, 19_500]),
-        None => {}
+        Some(Part::Beside) | None => {}
     }
     devstack::process::raise_file_limit();
     let sizes = if options.quick { Sizes::QUICK } else { Sizes::FULL };
     let mut site = Site::start(&programs, &bin_dir, sizes.users())?;
+    if let Some(Part::Beside) = options.part {
+        return beside::measure(&site, workspace, &sizes).map(drop);
+    }
     let results = runs::all(&mut site, &sizes)?;
+    let beside = beside::measure(&site, workspace, &sizes)?;
     let queries = history::measure(&site, &workspace.root, &sizes)?;
     let growth = growth::measure(&mut site, &sizes)?;
     let out = options.out.clone().unwrap_or_else(|| workspace.root.join("docs"));
     std::fs::create_dir_all(&out).with_context(|| format!("making {}", out.display()))?;
-    let page = page::render(workspace, &sizes, &results, &queries, &growth);
+    let page = page::render(workspace, &sizes, &results, &beside, &queries, &growth);
     for (name, content) in page {
         let path = out.join(name);
         std::fs::write(&path, content).with_context(|| format!("writing {}", path.display()))?;

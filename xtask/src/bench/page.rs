@@ -5,6 +5,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
+use super::beside::{AtRate, Beside, LOGINS, MAX_SUSTAINED_P99_MS};
 use super::growth::{Cost, worst_growth};
 use super::history::{Reading, UNREAD};
 use super::plot::Chart;
@@ -17,6 +18,7 @@ pub fn render(
     workspace: &Workspace,
     sizes: &Sizes,
     results: &Results,
+    beside: &Beside,
     readings: &[Reading],
     costs_grown: &[Cost],
 ) -> Vec<(String, String)> {
@@ -29,7 +31,8 @@ pub fn render(
          lost, doubled or swapped.\n"
     );
     machine(&mut page, workspace, results);
-    figures(&mut page, sizes, results, readings, costs_grown);
+    figures(&mut page, sizes, results, beside, readings, costs_grown);
+    socket_io(&mut page, beside);
     direct(&mut page, sizes, results);
     costs(&mut page, results);
     others(&mut page, sizes, results);
@@ -86,11 +89,18 @@ fn machine(page: &mut String, workspace: &Workspace, results: &Results) {
 
 const MIB: f64 = 1024.0 * 1024.0;
 
-fn figures(page: &mut String, sizes: &Sizes, results: &Results, readings: &[Reading], costs_grown: &[Cost]) {
+fn figures(
+    page: &mut String,
+    sizes: &Sizes,
+    results: &Results,
+    beside: &Beside,
+    readings: &[Reading],
+    costs_grown: &[Cost],
+) {
+    let ours = |rate: u32, figure: fn(&AtRate) -> f64| beside.ours.iter().find(|ours| ours.rate == rate).map(figure);
     let per_1000 = |groups: &[&str]| {
         groups.iter().map(|group| at(&results.closed, &format!("/groups/{group}/cpu_seconds_per_1000"))).sum()
     };
-    let at_70 = results.shares.iter().find(|(share, _)| *share == 70).map(|(_, result)| result);
     let largest = results.idle.last().map(|(_, result)| result);
     let kib = |name: &str| {
         largest.and_then(|result| at(result, &format!("/groups/gateway/{name}"))).map(|bytes| bytes / 1024.0)
@@ -102,7 +112,7 @@ fn figures(page: &mut String, sizes: &Sizes, results: &Results, readings: &[Read
         Figure::at_least(
             "direct messages, closed loop",
             at(&results.closed, "/per_second/acknowledged"),
-            15_000.0,
+            30_000.0,
             "/s",
         ),
         Figure::at_most("CPU per 1,000 messages, gateways and workers", per_1000(&["gateway", "worker"]), 0.05, "s"),
@@ -112,17 +122,23 @@ fn figures(page: &mut String, sizes: &Sizes, results: &Results, readings: &[Read
             0.10,
             "s",
         ),
-        Figure::at_most("delivery at 200/s, p50", ms(&results.at_200, "deliver/p50"), 1.1, "ms"),
-        Figure::at_most("delivery at 200/s, p99", ms(&results.at_200, "deliver/p99"), 3.1, "ms"),
-        Figure::at_most("delivery at 70 %, p99", at_70.and_then(|result| ms(result, "deliver/p99")), 15.0, "ms"),
+        Figure::at_most("CPU per lone message, stores included", ours(200, |at| at.cpu_ms_per_message), 0.8, "ms"),
+        Figure::at_most("delivery at 200/s, p50", ours(200, |at| at.p50_ms), 1.0, "ms"),
+        Figure::at_most("delivery at 200/s, p99", ours(200, |at| at.p99_ms), 2.5, "ms"),
+        Figure::at_most("delivery at 2,400/s, p50", ours(2_400, |at| at.p50_ms), 2.0, "ms"),
+        Figure::at_most("delivery at 2,400/s, p99", ours(2_400, |at| at.p99_ms), 8.0, "ms"),
+        Figure::at_most("delivery at 7,300/s, p50", ours(7_300, |at| at.p50_ms), 5.0, "ms"),
+        Figure::at_most("delivery at 7,300/s, p99", ours(7_300, |at| at.p99_ms), 20.0, "ms"),
+        Figure::at_least("open load with p99 below 50 ms", beside.sustained.map(f64::from), 15_000.0, "/s"),
         Figure::at_least("groups of 50, deliveries", at(&results.groups, "/per_second/delivered"), 150_000.0, "/s"),
         Figure::at_most("community, until the last has it", ms(&results.community, "to_the_last/max"), 250.0, "ms"),
-        Figure::at_most("gateway memory per idle connection", kib("rss_per_connection_bytes"), 6.0, "KiB"),
+        Figure::at_most("gateway memory per idle connection", kib("rss_per_connection_bytes"), 3.3, "KiB"),
         Figure::at_most("and after a message each way", kib("rss_growth_per_connection_bytes"), 1.0, "KiB more"),
-        Figure::at_most("gateway without connections", Some(results.empty_gateway_bytes as f64 / 1e6), 15.0, "MB"),
+        Figure::at_most("gateway without connections", Some(results.empty_gateway_bytes as f64 / 1e6), 12.0, "MB"),
         Figure::at_most("worker without work", Some(results.empty_worker_bytes as f64 / 1e6), 25.0, "MB"),
         Figure::at_most("storm, all back and replayed", at(&results.storm, "/seconds/all_replayed"), 1.2, "s"),
         Figure::at_most("authentication at 100/s, p50", ms(&results.logins, "authenticate/p50"), 5.0, "ms"),
+        Figure::at_most("100 users authenticate at once, p99", beside.logins_p99_ms, 50.0, "ms"),
         Figure::at_most(
             "Postgres statements per message",
             at(&results.closed, "/postgres/calls_per_message"),
@@ -167,6 +183,35 @@ fn figures(page: &mut String, sizes: &Sizes, results: &Results, readings: &[Read
             .collect();
         let _ = writeln!(page, "**Not everything arrived once and in order:** {}\n", failed.join("; "));
     }
+}
+
+fn socket_io(page: &mut String, beside: &Beside) {
+    page.push_str("## Beside Socket.IO\n\n");
+    let _ = writeln!(
+        page,
+        "Direct messages at a fixed rate, medians of {} runs, by turns with two processes of Socket.IO (`testing/socketio`) on the \
+         same stores: one INSERT for each message, and nothing checked or numbered. CPU is that of all processes and stores, \
+         without the load generator.\n",
+        beside.runs
+    );
+    let rows = beside.ours.iter().enumerate().map(|(place, ours)| {
+        let theirs = beside.socket_io.get(place);
+        let cells = |at: &AtRate| [at.p50_ms, at.p99_ms, at.cpu_ms_per_message].map(number);
+        let mut row = vec![number(f64::from(ours.rate))];
+        row.extend(cells(ours));
+        row.extend(theirs.map_or_else(|| ["–"; 3].map(str::to_owned), cells));
+        row
+    });
+    let heads =
+        ["messages/s", "p50, ms", "p99", "CPU per message, ms", "Socket.IO: p50, ms", "p99", "CPU per message, ms"];
+    table(page, &heads, &rows.collect::<Vec<_>>());
+    let sustained = beside.sustained.map_or("–".to_owned(), |rate| format!("{}/s", number(f64::from(rate))));
+    let _ = writeln!(
+        page,
+        "The highest of the tried rates of this server with a p99 below {MAX_SUSTAINED_P99_MS} ms: {sustained}. {LOGINS} users who \
+         connect at once are authenticated within {} ms (p99).\n",
+        beside.logins_p99_ms.map_or("–".to_owned(), number)
+    );
 }
 
 impl Results {

@@ -13,6 +13,8 @@ use super::target::at;
 #[derive(Clone, Copy, Debug)]
 pub struct Sizes {
     pub quick: bool,
+    /// How often each rate is measured beside Socket.IO.
+    pub runs: usize,
     /// Idle connections; each is measured with new gateways.
     pub idle: &'static [usize],
     pub pairs: usize,
@@ -38,6 +40,7 @@ pub struct Sizes {
 impl Sizes {
     pub const FULL: Self = Self {
         quick: false,
+        runs: 5,
         idle: &[2_000, 7_000, 15_000],
         pairs: 50,
         window: "8",
@@ -58,6 +61,7 @@ impl Sizes {
     };
     pub const QUICK: Self = Self {
         quick: true,
+        runs: 1,
         idle: &[200, 1_000],
         closed_for: "5s",
         rate_for: "4s",

@@ -28,6 +28,13 @@ impl Default for Shape {
     }
 }
 
+/// What a load is sent to, and whose cost is measured in addition to that of the stores.
+pub struct Watched {
+    pub urls: Vec<String>,
+    /// Names and process ids, separated by commas.
+    pub servers: Vec<(&'static str, String)>,
+}
+
 pub struct Site {
     pub postgres: Postgres,
     redis: Redis,
@@ -124,6 +131,32 @@ impl Site {
 
     /// Runs a scenario for these users, counted from 0, and returns its result.
     pub fn loadtest(&self, label: &str, scenario: &str, users: Range<usize>, args: &[&str]) -> Result<Value> {
+        let pids = |servers: &[devstack::Server]| {
+            servers.iter().filter_map(devstack::Server::pid).map(|pid| pid.to_string()).collect::<Vec<_>>().join(",")
+        };
+        let watched = Watched {
+            urls: self.fleet.gateways.iter().map(devstack::Server::ws_url).collect(),
+            servers: vec![("gateway", pids(&self.fleet.gateways)), ("worker", pids(&self.fleet.workers))],
+        };
+        self.loadtest_against(&watched, label, scenario, users, args)
+    }
+
+    /// Gives a server of another kind the stores and the secret of the tokens.
+    pub fn set_stores(&self, command: &mut Command) {
+        command.env("DATABASE_URL", &self.config.stores.database_url);
+        command.env("REDIS_URL", &self.config.stores.redis_url);
+        command.env("JWT_SECRET", &self.config.secrets.jwt_secret);
+    }
+
+    /// Like [`Self::loadtest`], against other servers on the same stores.
+    pub fn loadtest_against(
+        &self,
+        watched: &Watched,
+        label: &str,
+        scenario: &str,
+        users: Range<usize>,
+        args: &[&str],
+    ) -> Result<Value> {
         interrupt::check()?;
         println!("==> {label}");
         let file = |name: &str| -> PathBuf { self.scratch.dir().join(name) };
@@ -133,19 +166,12 @@ impl Site {
         let _ = std::fs::remove_file(&json);
         let mut command = Command::new(self.config.bin_dir.join("loadtest"));
         command.arg(scenario).args(args).arg("--users").arg(file("users")).arg("--json").arg(&json);
-        for gateway in &self.fleet.gateways {
-            command.args(["--url", &gateway.ws_url()]);
+        for url in &watched.urls {
+            command.args(["--url", url]);
         }
-        let pids = |servers: &[devstack::Server]| {
-            servers.iter().filter_map(devstack::Server::pid).map(|pid| pid.to_string()).collect::<Vec<_>>().join(",")
-        };
         let store = |pid: Option<u32>| pid.map(|pid| pid.to_string()).unwrap_or_default();
-        for (name, pids) in [
-            ("gateway", pids(&self.fleet.gateways)),
-            ("worker", pids(&self.fleet.workers)),
-            ("postgres", store(self.postgres.pid())),
-            ("redis", store(self.redis.pid())),
-        ] {
+        let stores = [("postgres", store(self.postgres.pid())), ("redis", store(self.redis.pid()))];
+        for (name, pids) in watched.servers.iter().chain(&stores) {
             command.arg("--watch").arg(format!("{name}={pids}"));
         }
         command.args(["--database-url", &self.config.stores.database_url]);
