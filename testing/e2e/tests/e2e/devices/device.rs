@@ -127,16 +127,17 @@ impl Device {
         self.asked += 1;
         command["requestId"] = json!(format!("device{}", self.asked));
         self.history.push(format!("runs {command}"));
-        let client = self.client.as_ref().context("connected")?;
-        client.send(command.clone()).await?;
         let deadline = Instant::now() + ANSWER_WITHIN;
+        self.client.as_ref().context("connected")?.send(command.clone()).await?;
         loop {
             let client = self.client.as_mut().context("connected")?;
             let left = deadline.saturating_duration_since(Instant::now());
             let event = client.next_event(left).await.with_context(|| format!("the answer to {command}"))?;
             self.apply(&event).await?;
             if event["requestId"] == command["requestId"] {
-                return Ok(event);
+                let Some(pause) = pause_before_retry(&event) else { return Ok(event) };
+                tokio::time::sleep(pause).await;
+                self.client.as_ref().context("connected")?.send(command.clone()).await?;
             }
         }
     }
@@ -358,6 +359,19 @@ fn shown(message: &Value) -> Message {
     }
 }
 
+/// How long the server asks clients to wait if it has too much to do, or has lost its stores for a moment.
+fn pause_before_retry(answer: &Value) -> Option<Duration> {
+    (answer["code"] == "SERVICE_UNAVAILABLE").then(|| Duration::from_secs(answer["retryAfter"].as_u64().unwrap_or(1)))
+}
+
+async fn request(client: &mut Client, command: Value) -> Result<Value> {
+    loop {
+        let answer = client.request_within(command.clone(), ANSWER_WITHIN).await?;
+        let Some(pause) = pause_before_retry(&answer) else { return Ok(answer) };
+        tokio::time::sleep(pause).await;
+    }
+}
+
 /// Loads a conversation; `None` if the user does not belong to it.
 pub async fn load(client: &mut Client, conversation: &str) -> Result<Option<Held>> {
     let is_group = conversation.starts_with("group_");
@@ -365,7 +379,7 @@ pub async fn load(client: &mut Client, conversation: &str) -> Result<Option<Held
         true => json!({"type": "get_group_messages", "groupId": conversation, "limit": 200}),
         false => json!({"type": "get_private_messages", "conversationId": conversation, "limit": 200}),
     };
-    let page = client.request_within(page, ANSWER_WITHIN).await?;
+    let page = request(client, page).await?;
     if event_type(&page) == "error" {
         return if page["code"] == "RESOURCE_NOT_FOUND" { Ok(None) } else { bail!("a page was refused: {page}") };
     }
@@ -377,7 +391,7 @@ pub async fn load(client: &mut Client, conversation: &str) -> Result<Option<Held
         held.add(message);
     }
     if is_group {
-        let groups = client.request_within(json!({"type": "get_user_groups"}), ANSWER_WITHIN).await?;
+        let groups = request(client, json!({"type": "get_user_groups"})).await?;
         let groups = groups["groups"].as_array().context("groups")?;
         let Some(group) = groups.iter().find(|group| group["groupId"] == conversation) else { return Ok(None) };
         let text = |name: &str| group[name].as_str().unwrap_or_default().to_owned();

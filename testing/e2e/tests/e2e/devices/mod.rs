@@ -114,6 +114,9 @@ impl Scene<'_> {
             }
             return Ok(());
         }
+        if self.random.below(20) == 0 {
+            return self.forget_changes();
+        }
         // A few at once, each from a different device.
         let mut chosen: Vec<usize> = (0..1 + self.random.below(3)).map(|_| self.random.below(6)).collect();
         chosen.sort_unstable();
@@ -130,6 +133,17 @@ impl Scene<'_> {
         for device in self.devices.iter_mut().filter(|device| device.is_connected()) {
             device.take_events().await?;
         }
+        Ok(())
+    }
+
+    /// As when the changes of the group are older than they are kept: who missed them is told that its state is stale.
+    fn forget_changes(&self) -> Result<()> {
+        let group = &self.group;
+        self.deployment.sql(&format!(
+            "WITH gone AS (DELETE FROM conversation_changes WHERE conversation_id = '{group}' RETURNING version)
+             UPDATE conversations SET changes_lost = greatest(changes_lost, (SELECT max(version) FROM gone))
+             WHERE conversation_id = '{group}'"
+        ))?;
         Ok(())
     }
 
