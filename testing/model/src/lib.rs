@@ -21,9 +21,9 @@ pub const WORKERS: usize = 2;
 pub struct Rules {
     /// A transaction compares owner and epoch of the lease (`store/leases.rs`).
     pub fences: bool,
-    /// A message is recognised by its id and its `clientMessageId` (`store/sends.rs`).
+    /// A message is recognised by its id and its `clientMessageId` (`store/sends`).
     pub recognises: bool,
-    /// The statement that stores a message assigns its number (`store/sends.rs`).
+    /// The statement that stores a message assigns its number (`store/sends`).
     pub numbers_when_storing: bool,
     /// The answer leaves after the commit (`consume/settle.rs`).
     pub answers_after_commit: bool,
