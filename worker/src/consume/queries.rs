@@ -314,7 +314,9 @@ impl Queries {
                         Internal::Resume { .. } | Internal::ResumeAfter { .. } => Kind::Resume,
                         Internal::Replay { .. } => Kind::Replay,
                         Internal::Missing { .. } => Kind::Missing,
-                        Internal::HeldConversation { .. } | Internal::HeldMessage { .. } => Kind::Held,
+                        Internal::HeldConversation { .. }
+                        | Internal::HeldConversations { .. }
+                        | Internal::HeldMessage { .. } => Kind::Held,
                         Internal::RecordSignIn(_) => Kind::SignIns,
                     };
                     let (requests, ids) = together.entry(kind).or_default();
