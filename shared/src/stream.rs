@@ -178,6 +178,8 @@ pub enum HttpRequest {
     UpdateUser { user: UserId, body: Vec<u8> },
     /// `GET /api/server/v1/users/{userId}/export`, allowed.
     Export { user: UserId, after: Option<ExportPosition> },
+    /// `POST /api/auth/login`, from an address that the account was used from before.
+    KnownLogin { body: Vec<u8> },
 }
 
 /// Where the next part of a user's data begins. Callers carry it between versions. Append only.

@@ -192,6 +192,10 @@ async fn signing_in_gives_a_token_of_a_day() {
         assert_eq!(claims.user_id, 9);
         assert!((86_300..=86_400).contains(&(claims.exp_unix - now)), "{claims:?}");
     }
+    // By now the account is known to be used from here, and strangers take no place of its user's.
+    let reply = InternalReply::SignedIn { user: UserId(9), profile: profile.to_string().into_bytes() };
+    let (_, passed_on, _) = served(&mut harness, request("POST", "/api/auth/login", None, body), reply).await;
+    assert_eq!(passed_on, HttpRequest::KnownLogin { body: body.into() });
     let taken = json!({"status": "error", "code": "VALIDATION_ERROR", "message": "taken", "field": "username"});
     let reply = InternalReply::Http { status: 409, json: taken.to_string().into_bytes() };
     let (_, _, answer) = served(&mut harness, request("POST", "/api/auth/register", None, body), reply).await;

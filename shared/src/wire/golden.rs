@@ -58,7 +58,7 @@ trait Listed {
 
 variants!(body, Body: Client, Internal, Sync, System, WithMetadata);
 variants!(internal, Internal: Authenticate, Resume, Replay, RecordReceipts, Http, Missing, ResumeAfter, RecordReceiptsIn, HeldConversation, RecordSignIn, HeldMessage, HeldConversations);
-variants!(http, HttpRequest: CommunitySync, Conversations, ProfilePictures, Register, Login, Logout, ServerCall, Presences, CreateUser, UpdateUser, Export);
+variants!(http, HttpRequest: CommunitySync, Conversations, ProfilePictures, Register, Login, Logout, ServerCall, Presences, CreateUser, UpdateUser, Export, KnownLogin);
 variants!(reply, InternalReply: Authenticated, Refused, Resumed, Replayed, Unavailable, Http, SignedIn, Missing, Allowed, HeldConversation, HeldMessage, HeldConversations);
 variants!(
     header, Header: Answer, Internal, Event, Joined, Left, AnswerPart, Replaced, Revoked, Report, Probe, Kicked, Drain,
@@ -192,6 +192,7 @@ fn requests_of_gateways_keep_their_bytes() {
         HttpRequest::CreateUser { body: b"{}".to_vec() },
         HttpRequest::UpdateUser { user: USER, body: b"{}".to_vec() },
         HttpRequest::Export { user: USER, after: Some(ExportPosition::Messages { after: ID }) },
+        HttpRequest::KnownLogin { body: b"{}".to_vec() },
     ];
     pinned("http_request.txt", &https);
     let receipts = Receipts { user: USER, conversations: vec![(CONVERSATION, 300)], events: vec![ID] };
