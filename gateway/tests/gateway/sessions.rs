@@ -4,8 +4,11 @@ use std::time::Duration;
 
 use client::token::TokenBuilder;
 use client::{Client, Error};
+use fred::prelude::*;
 use serde_json::json;
-use shared::ids::UserId;
+use shared::clock::Timestamp;
+use shared::ids::{ConnectionId, UserId};
+use shared::redis::presence::{PresenceScripts, UserSession};
 use shared::stream::Internal;
 
 use crate::fake_worker::{message, message_event, replayed};
@@ -177,6 +180,54 @@ async fn commands_work_while_the_replay_is_being_written() {
     client.send(json!({"type": "get_user_groups"})).await.unwrap();
     harness.worker.command().await;
     client.expect_none("new_message", |_| true, BRIEFLY).await.unwrap();
+}
+
+/// As after a failover of Redis that lost as many openings as ends.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_registry_is_put_right_even_if_its_number_is_right() {
+    let mut harness = Harness::start(&[]).await;
+    let mut client = harness.login(1).await;
+    let (envelope, _) = harness.worker.internal("resume").await;
+    let gateway = envelope.reply_to.gateway;
+    let presence = PresenceScripts::new(harness.worker.keys.clone());
+    let registered = async || presence.sessions_of(&harness.worker.redis, gateway).await.unwrap();
+    let until_alone = async |user: i64| {
+        let right = async {
+            while !matches!(registered().await[..], [session] if session.user == UserId(user)) {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        tokio::time::timeout(SOON, right).await.expect("the registry is right");
+    };
+    until_alone(1).await;
+    let real = registered().await;
+    let ended = UserSession { user: UserId(2), connection: ConnectionId(99) };
+    presence.open(&harness.worker.redis, gateway, &[ended]).await.unwrap();
+    presence.close(&harness.worker.redis, gateway, &real, Duration::from_secs(60)).await.unwrap();
+    until_alone(1).await;
+    // A connection is open, but the session that a worker registered for it did not open.
+    let mut stranger = Client::connect(&harness.url).await.unwrap();
+    let unopened = UserSession { user: UserId(3), connection: ConnectionId(real[0].connection.0 + 1) };
+    presence.open(&harness.worker.redis, gateway, &[unopened]).await.unwrap();
+    until_alone(1).await;
+    assert!(stranger.request(json!({"type": "ping"})).await.is_ok());
+    assert!(client.request(json!({"type": "ping"})).await.is_ok());
+}
+
+/// A worker may register a session for a request of before at any time. It lists a gateway that is not listed, so that
+/// the session ends, but cannot know of one that ends a moment later.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gateway_that_ends_leaves_its_sessions_to_be_found() {
+    let mut harness = Harness::start(&[]).await;
+    let client = harness.login(1).await;
+    let gateway = harness.worker.internal("resume").await.0.reply_to.gateway;
+    let (redis, keys) = (harness.worker.redis.clone(), harness.worker.keys.clone());
+    drop(client);
+    harness.terminate().await;
+    harness.ended().await.unwrap();
+    let beat: Option<f64> = redis.zscore(keys.heartbeats("gateway"), gateway.to_string()).await.unwrap();
+    let beat = beat.expect("workers look at it");
+    assert!(beat < (Timestamp::now().0 - 5_000) as f64, "and nobody else takes it for alive");
 }
 
 pub async fn until_unsubscribed(harness: &Harness, channel: &str) {
