@@ -5,14 +5,12 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use crate::store::session::PgSession;
-use fred::prelude::*;
 use shared::clock::Timestamp;
 use shared::config::PresenceScope;
 use shared::events;
 use shared::events::presence::{PresentUser, UserOffline, UserOnline};
-use shared::ids::{GatewayId, UserId};
+use shared::ids::UserId;
 use shared::publication::{EventHeader, Header, Receipt};
-use shared::redis::presence::UserSession;
 
 use crate::app::App;
 use crate::outcome::{Audience, Publication};
@@ -23,12 +21,6 @@ use crate::webhooks::record;
 
 /// A gateway sends a heartbeat every second; one whose heartbeat is older is checked.
 pub const LATE_AFTER: Duration = Duration::from_secs(3);
-/// Registers the sessions that a gateway reports.
-pub async fn register(app: &App, gateway: GatewayId, sessions: &[UserSession]) -> Result<(), Error> {
-    app.presence.open(&app.redis, gateway, sessions).await?;
-    // The gateway may have died while its request waited; nothing else would ever end the sessions.
-    app.presence.suspect(&app.redis, gateway).await
-}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Transition {

@@ -108,7 +108,7 @@ async fn compare(core: &Core, registry: &Registry, presence: &PresenceScripts, o
         let registered: HashSet<UserSession> = presence.sessions_of(&core.redis, core.id).await?.into_iter().collect();
         let missing: Vec<UserSession> = open.into_iter().filter(|session| !registered.contains(session)).collect();
         for chunk in missing.chunks(BATCH) {
-            presence.open(&core.redis, core.id, chunk).await?;
+            presence.register(&core.redis, core.id, chunk).await?;
         }
         // Checked once more, so that a session that opened meanwhile is not removed.
         let gone = registered.into_iter().filter(|session| !registry.holds(session));

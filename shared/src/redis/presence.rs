@@ -59,6 +59,13 @@ impl PresenceScripts {
         Ok(())
     }
 
+    /// [`Self::open`], for a gateway that may have died meanwhile and be forgotten: nothing else would ever end the
+    /// sessions.
+    pub async fn register(&self, redis: &Client, gateway: GatewayId, sessions: &[UserSession]) -> Result<(), Error> {
+        self.open(redis, gateway, sessions).await?;
+        self.suspect(redis, gateway).await
+    }
+
     /// Removes sessions, any number of times; starts the grace period of users without another one.
     pub async fn close(
         &self,

@@ -81,7 +81,7 @@ async fn register_late(app: &App) -> anyhow::Result<()> {
     let mut result = Ok(());
     for (gateway, sessions) in late {
         let registered = async {
-            presence::register(app, gateway, &sessions).await?;
+            app.presence.register(&app.redis, gateway, &sessions).await?;
             let users: Vec<UserId> = sessions.iter().map(|session| session.user).collect();
             presence::announce(app, &mut app.db.acquire().await?, &users, Transition::CameOnline).await
         };
