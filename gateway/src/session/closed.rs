@@ -16,8 +16,8 @@ use crate::core::Core;
 
 /// How often the registry is compared with the actual sessions.
 const COMPARE_PERIOD: Duration = Duration::from_secs(5);
-/// More sessions than these are compared one by one only in each of so many rounds, and by their number in the others.
-/// If Redis failed over, it may have lost as many openings as ends.
+/// More sessions than these are compared by their number, and one by one only once in so many rounds: in a failover,
+/// Redis may have lost as many openings as ends.
 const MANY_SESSIONS: usize = 1_000;
 const ROUNDS_BY_NUMBER: u32 = 12;
 /// Sessions per script run.

@@ -202,7 +202,7 @@ async fn of_too_many_waiting_events_the_newest_are_kept() {
     assert_eq!(oldest, "00000000-0000-7000-8000-000000005901");
 }
 
-/// Whoever is taken out of a group while a great many of its events wait must not hold up everybody else.
+/// Taking a member out of a group must not hold up others while a great many of its events wait for the member.
 #[tokio::test]
 async fn no_command_deletes_more_events_than_may_wait_for_a_user() {
     const MOST: i64 = 2_000;

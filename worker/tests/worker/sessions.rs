@@ -400,6 +400,17 @@ async fn a_session_opened_while_its_gateway_is_buried_ends() {
 }
 
 #[tokio::test]
+async fn a_session_opened_just_before_its_gateway_stops_ends() {
+    let harness = Harness::start_with("stopping", &[("OFFLINE_GRACE_PERIOD", "100ms")]).await;
+    let alice = harness.user("alice").await;
+    resumed(&harness, alice, 1).await;
+    // What a gateway does last.
+    PresenceScripts::new(harness.keys.clone()).retire(&harness.redis, harness.gateway).await.unwrap();
+    let offline = harness.wait_for("user_offline", |p| p.json()["type"] == "user_offline").await;
+    assert_eq!(offline.json()["user"]["userId"], alice.to_string());
+}
+
+#[tokio::test]
 async fn a_gateway_whose_clock_is_slow_keeps_its_users() {
     let harness = Harness::start_with("slowclock", &[("OFFLINE_GRACE_PERIOD", "100ms")]).await;
     let [alice, bob] = harness.users(["alice", "bob"]).await;
