@@ -8,6 +8,7 @@ use bytes::Bytes;
 use fred::prelude::*;
 use shared::clock::Timestamp;
 use shared::publication::Header;
+use shared::redis::presence::PresenceScripts;
 use shared::redis::redirect::keyed;
 use shared::redis::time::FleetClock;
 use shared::redis::version::tell_version;
@@ -18,7 +19,7 @@ const PERIOD: Duration = Duration::from_secs(1);
 /// A process counts as dead after this time without a heartbeat.
 const ALIVE_MS: i64 = 5_000;
 
-/// Sends heartbeats until the process stops, then takes this gateway off the list.
+/// Sends heartbeats until the process stops, then lists this gateway as silent.
 pub async fn run(core: Arc<Core>) -> Result<(), Infallible> {
     let clock = FleetClock::new(&core.keys);
     let mut ticks = core.lifecycle.every_until_stopped(PERIOD);
@@ -32,7 +33,7 @@ pub async fn run(core: Arc<Core>) -> Result<(), Infallible> {
             Ok(()) | Err(_) => {}
         }
     }
-    if let Err(error) = unlist(&core, "gateway").await {
+    if let Err(error) = PresenceScripts::new(core.keys.clone()).retire(&core.redis, core.id).await {
         tracing::debug!(%error, "the last heartbeat could not be taken back");
     }
     Ok(())
@@ -77,7 +78,7 @@ async fn unlist(core: &Core, kind: &str) -> Result<(), Error> {
     keyed!(
         &core.redis,
         core.keys.heartbeats(kind),
-        |sender, key| async move { sender.zrem(key, core.id.to_string()).await },
+        |sender, key| async move { sender.zrem(key, core.id.to_string()).await }
     )
     .await
 }

@@ -94,6 +94,8 @@ pub enum Internal {
     RecordSignIn(SignIn),
     /// Which message the original called so: an id that does not look like one.
     HeldMessage { held: String },
+    /// Like [`Internal::HeldConversation`], for several ids.
+    HeldConversations { held: Vec<String> },
 }
 
 impl Body {
@@ -143,7 +145,7 @@ impl Internal {
             Internal::Http(_) => "http",
             Internal::Missing { .. } => "missing",
             Internal::ResumeAfter { .. } => "resume",
-            Internal::HeldConversation { .. } => "held_conversation",
+            Internal::HeldConversation { .. } | Internal::HeldConversations { .. } => "held_conversation",
             Internal::RecordSignIn(_) => "record_sign_in",
             Internal::HeldMessage { .. } => "held_message",
         }
@@ -176,6 +178,8 @@ pub enum HttpRequest {
     UpdateUser { user: UserId, body: Vec<u8> },
     /// `GET /api/server/v1/users/{userId}/export`, allowed.
     Export { user: UserId, after: Option<ExportPosition> },
+    /// `POST /api/auth/login`, from an address that the account was used from before.
+    KnownLogin { body: Vec<u8> },
 }
 
 /// Where the next part of a user's data begins. Callers carry it between versions. Append only.
@@ -285,6 +289,8 @@ pub enum InternalReply {
     HeldConversation(Option<ConversationId>),
     /// The message of a held id, if it is the id of one.
     HeldMessage(Option<MessageId>),
+    /// For each held id, in their order.
+    HeldConversations(Vec<Option<ConversationId>>),
 }
 
 /// Messages for everyone in a conversation, oldest first, as they would have been published.

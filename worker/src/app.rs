@@ -20,6 +20,7 @@ use crate::api::picture_cache::PictureCache;
 use crate::audiences::Audiences;
 use crate::before_send::hook::BeforeSend;
 use crate::consume::withdrawal::Withdrawal;
+use crate::crowded::CrowdedUsers;
 use crate::late_sessions::LateSessions;
 use crate::metrics::{Counts, WorkerMetrics};
 use crate::recent::Recent;
@@ -61,9 +62,15 @@ pub struct App {
     pub audiences: Audiences,
     pub answer_channels: AnswerChannels,
     pub late_sessions: LateSessions,
+    pub crowded: CrowdedUsers,
 }
 
 impl App {
+    /// How many events may wait for a user: more than a replay holds, so that the user learns that it is not complete.
+    pub fn max_waiting_events(&self) -> i64 {
+        i64::from(self.settings.waiting_events_per_user).max(i64::from(self.settings.replay_limit) + 1)
+    }
+
     pub fn count_unreadable(&self, error: &DecodeError) {
         self.metrics.unreadable_entries.increment(1);
         if matches!(error, DecodeError::Forged(_) | DecodeError::Unverified | DecodeError::Sealed) {

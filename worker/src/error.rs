@@ -25,6 +25,11 @@ pub enum Failure {
     Elsewhere(ConversationId),
 }
 
+/// More events wait for a user than a command may delete in its transaction.
+#[derive(Debug, thiserror::Error)]
+#[error("too many events wait for a user; the oldest are deleted first")]
+pub struct TooManyWaiting;
+
 /// For the log, with causes.
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -111,11 +116,12 @@ impl Fault {
 }
 
 /// True if a temporary failure need not concern other commands: a row is locked, a table lacks rights or is being
-/// changed. If a store is away or the whole server has a problem, all commands are affected.
+/// changed, too much waits for one user. If a store is away or the whole server has a problem, all commands are
+/// affected.
 pub fn may_spare_others(error: &anyhow::Error) -> bool {
     match error.downcast_ref::<sqlx::Error>() {
         Some(sqlx::Error::Database(database)) => spares_others(&database.code().unwrap_or_default()),
-        _ => false,
+        _ => error.is::<TooManyWaiting>(),
     }
 }
 

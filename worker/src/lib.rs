@@ -11,6 +11,7 @@ mod audiences;
 mod before_send;
 mod commands;
 mod consume;
+mod crowded;
 mod error;
 #[cfg(test)]
 mod golden;
@@ -61,6 +62,7 @@ use crate::consume::lease::LeaseManager;
 use crate::consume::pipeline::Pipeline;
 use crate::consume::queries::Queries;
 use crate::consume::withdrawal::Withdrawal;
+use crate::crowded::CrowdedUsers;
 use crate::jobs::heartbeat::{self, Stores};
 use crate::late_sessions::LateSessions;
 use crate::metrics::{Counts, WorkerMetrics};
@@ -123,6 +125,7 @@ async fn start_consuming(app: Arc<App>, lifecycle: Lifecycle) -> anyhow::Result<
     lifecycle.spawn_work("leases", manager.run(lifecycle.clone()));
     lifecycle.spawn_work("presence", jobs::presence::run(app.clone(), lifecycle.clone()));
     lifecycle.spawn("purge", jobs::purge::run(app.clone(), lifecycle.clone()));
+    lifecycle.spawn("crowded", jobs::crowded::run(app.clone(), lifecycle.clone()));
     lifecycle.spawn("departures", jobs::departures::run(app.clone(), lifecycle.clone()));
     lifecycle.spawn("retention", jobs::retention::run(app.clone(), lifecycle.clone()));
     lifecycle.spawn("revocation", jobs::revocation::run(app.clone(), lifecycle.clone()));
@@ -173,6 +176,7 @@ async fn connect(settings: WorkerSettings, lifecycle: &Lifecycle) -> anyhow::Res
         before_send: BeforeSend::new(&settings).context("BEFORE_SEND_URL")?,
         answer_channels: AnswerChannels::default(),
         late_sessions: LateSessions::default(),
+        crowded: CrowdedUsers::default(),
         audiences: Audiences::new(settings.deliveries_per_minute),
         settings,
     })

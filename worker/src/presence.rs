@@ -5,16 +5,12 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use crate::store::session::PgSession;
-use fred::prelude::*;
-use fred::types::SetOptions;
 use shared::clock::Timestamp;
 use shared::config::PresenceScope;
 use shared::events;
 use shared::events::presence::{PresentUser, UserOffline, UserOnline};
-use shared::ids::{GatewayId, UserId};
+use shared::ids::UserId;
 use shared::publication::{EventHeader, Header, Receipt};
-use shared::redis::presence::UserSession;
-use shared::redis::redirect::keyed;
 
 use crate::app::App;
 use crate::outcome::{Audience, Publication};
@@ -25,15 +21,6 @@ use crate::webhooks::record;
 
 /// A gateway sends a heartbeat every second; one whose heartbeat is older is checked.
 pub const LATE_AFTER: Duration = Duration::from_secs(3);
-/// A gateway with a heartbeat of this age counts as dead everywhere.
-const SILENT_FOR: Duration = Duration::from_secs(6);
-
-/// Registers the sessions that a gateway reports.
-pub async fn register(app: &App, gateway: GatewayId, sessions: &[UserSession]) -> Result<(), Error> {
-    app.presence.open(&app.redis, gateway, sessions).await?;
-    // The gateway may have died while its request waited.
-    suspect(app, gateway).await
-}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Transition {
@@ -64,13 +51,12 @@ pub async fn announce(app: &App, db: &mut PgSession, users: &[UserId], transitio
     if changed.is_empty() {
         return Ok(());
     }
-    if transition == Transition::WentOffline {
-        // Users who are back by now never went offline.
-        let back: Vec<UserId> = app.presence.online_among(&app.redis, &changed).await?.into_iter().collect();
-        if !back.is_empty() {
-            presence::update_status(&mut transaction, &back, true).await?;
-            changed.retain(|user| !back.contains(user));
-        }
+    // Users who are back by now never went offline, and users who are gone by now were never seen.
+    let online = app.presence.online_among(&app.redis, &changed).await?;
+    let otherwise: Vec<UserId> = changed.iter().copied().filter(|user| online.contains(user) != came).collect();
+    if !otherwise.is_empty() && (!came || app.presence.complete(&app.redis).await?.is_some()) {
+        presence::update_status(&mut transaction, &otherwise, !came).await?;
+        changed.retain(|user| online.contains(user) == came);
     }
     let publications = publications(app, &mut transaction, &changed, transition).await?;
     record::presence(app, &mut transaction, &changed, came, &returning).await?;
@@ -121,14 +107,4 @@ async fn publications(
         }
     }
     Ok(publications)
-}
-
-/// Lists a gateway as silent unless it is already listed. A session may be opened late, for a gateway that has died and
-/// is no longer listed; nothing else would ever end it.
-pub async fn suspect(app: &App, gateway: GatewayId) -> Result<(), Error> {
-    let silent_since = (Timestamp::now().0 - SILENT_FOR.as_millis() as i64) as f64;
-    keyed!(&app.redis, app.keys.heartbeats("gateway"), |sender, key| async move {
-        sender.zadd(key, Some(SetOptions::NX), None, false, false, (silent_since, gateway.to_string())).await
-    })
-    .await
 }

@@ -32,7 +32,8 @@ pub async fn register(gateway: &Gateway, address: Address, body: Vec<u8>) -> Res
 
 pub async fn login(gateway: &Gateway, address: Address, body: Vec<u8>) -> Result<Response, ApiError> {
     let attempt = login_attempts::count(gateway, address, account(&body).as_deref()).await?;
-    let answer = sign_in(gateway, HttpRequest::Login { body }).await?;
+    let request = if attempt.is_known { HttpRequest::KnownLogin { body } } else { HttpRequest::Login { body } };
+    let answer = sign_in(gateway, request).await?;
     if answer.status().is_success() {
         attempt.succeeded(gateway).await;
     }

@@ -26,6 +26,8 @@ const RETRY_AFTER_SECONDS: u32 = 2;
 
 /// A counted attempt that may proceed.
 pub struct LoginAttempt {
+    /// The account was used from this address before.
+    pub is_known: bool,
     account_and_address: Option<String>,
 }
 
@@ -34,7 +36,7 @@ pub async fn count(gateway: &Gateway, address: Address, account: Option<&str>) -
     let keys = &gateway.keys;
     let too_many = "Too many logins were tried from your address";
     count_one(gateway, &keys.login_attempts("address", address), PER_ADDRESS, too_many).await?;
-    let Some(account) = account else { return Ok(LoginAttempt { account_and_address: None }) };
+    let Some(account) = account else { return Ok(LoginAttempt { is_known: false, account_and_address: None }) };
     let account = digest(account);
     let account_and_address = format!("{account}:{address}");
     let too_many = "Too many logins were tried for this account";
@@ -49,7 +51,7 @@ pub async fn count(gateway: &Gateway, address: Address, account: Option<&str>) -
         let key = keys.login_attempts("account", &account);
         count_one(gateway, &key, PER_ACCOUNT_FROM_STRANGERS, too_many).await?;
     }
-    Ok(LoginAttempt { account_and_address: Some(account_and_address) })
+    Ok(LoginAttempt { is_known, account_and_address: Some(account_and_address) })
 }
 
 impl LoginAttempt {

@@ -71,9 +71,9 @@ impl Registry {
         sessions
     }
 
-    /// True if this connection exists, authenticated or not.
-    pub fn holds(&self, id: ConnectionId) -> bool {
-        self.shard(id).read().contains_key(&id.0)
+    /// True if this connection exists, and its session is open or opens.
+    pub fn holds(&self, session: &UserSession) -> bool {
+        self.get(session.connection).is_some_and(|connection| connection.user() == Some(session.user))
     }
 
     pub fn users(&self) -> usize {

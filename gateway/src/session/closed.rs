@@ -16,6 +16,10 @@ use crate::core::Core;
 
 /// How often the registry is compared with the actual sessions.
 const COMPARE_PERIOD: Duration = Duration::from_secs(5);
+/// More sessions than these are compared by their number, and one by one only once in so many rounds: in a failover,
+/// Redis may have lost as many openings as ends.
+const MANY_SESSIONS: usize = 1_000;
+const ROUNDS_BY_NUMBER: u32 = 12;
 /// Sessions per script run.
 const BATCH: usize = 256;
 const RETRY_PAUSE: Duration = Duration::from_millis(500);
@@ -48,6 +52,7 @@ pub async fn run(
     let presence = PresenceScripts::new(core.keys.clone());
     let mut ticks = core.lifecycle.every_until_stopped(COMPARE_PERIOD);
     let mut batch = Vec::new();
+    let mut round: u32 = 0;
     loop {
         tokio::select! {
             biased;
@@ -56,7 +61,8 @@ pub async fn run(
                 if !is_due {
                     break;
                 }
-                compare(&core, &registry, &presence).await;
+                round = round.wrapping_add(1);
+                compare(&core, &registry, &presence, round.is_multiple_of(ROUNDS_BY_NUMBER)).await;
             }
         }
     }
@@ -89,22 +95,23 @@ async fn close_now(core: &Core, presence: &PresenceScripts, batch: &[UserSession
 }
 
 /// Registers again what Redis lost, and removes what it should not have.
-async fn compare(core: &Core, registry: &Registry, presence: &PresenceScripts) {
+async fn compare(core: &Core, registry: &Registry, presence: &PresenceScripts, one_by_one: bool) {
     if !core.liveness.redis_is_up() {
         return;
     }
     let open = registry.sessions();
     let compared = async {
-        if presence.count_of(&core.redis, core.id).await? == open.len() as u64 {
+        let many = open.len() > MANY_SESSIONS && !one_by_one;
+        if many && presence.count_of(&core.redis, core.id).await? == open.len() as u64 {
             return Ok(());
         }
         let registered: HashSet<UserSession> = presence.sessions_of(&core.redis, core.id).await?.into_iter().collect();
         let missing: Vec<UserSession> = open.into_iter().filter(|session| !registered.contains(session)).collect();
         for chunk in missing.chunks(BATCH) {
-            presence.open(&core.redis, core.id, chunk).await?;
+            presence.register(&core.redis, core.id, chunk).await?;
         }
         // Checked once more, so that a session that opened meanwhile is not removed.
-        let gone = registered.into_iter().filter(|session| !registry.holds(session.connection));
+        let gone = registered.into_iter().filter(|session| !registry.holds(session));
         let gone: Vec<UserSession> = gone.collect();
         for chunk in gone.chunks(BATCH) {
             close_now(core, presence, chunk).await?;

@@ -3,12 +3,13 @@
 use shared::commands::prelude::positions;
 use shared::commands::{Command, DecodeContext, NAMES, session};
 use shared::dialects::{self, Dialect};
-use shared::held_ids;
-use shared::ids::{ConversationId, MessageId, UserId};
+use shared::ids::{ConversationId, UserId};
 use shared::limits::{Limits, MAX_SYNC_ENTRIES};
 use shared::protocol::frame::Malformed;
 use shared::protocol::{ErrorCode, Fields, Frame, Invalid, Rejection, RequestId, Spec};
 use uuid::Uuid;
+
+use crate::lanes::held_ids::{HeldIds, KnownIds};
 
 /// A made-up type is echoed as far as this.
 const MAX_TYPE_CHARACTERS: usize = 64;
@@ -41,37 +42,19 @@ pub struct Rejected {
     pub rejection: Rejection,
     pub request_id: Option<RequestId>,
     pub request_type: Option<String>,
-    /// The conversation id that is not one of ours: it may be one that a client made up, or a group's id from the
-    /// original.
-    pub held: Option<HeldId>,
+    /// Ids that may be the original's: with ours in their place the message may be a command.
+    pub held: Option<HeldIds>,
 }
-
-/// A conversation id that has to be looked up.
-pub struct HeldId {
-    pub field: &'static str,
-    pub id: String,
-    pub kind: HeldKind,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub enum HeldKind {
-    /// Direct or a group's.
-    Conversation,
-    Message,
-}
-
-/// What fields were found to stand for: their names, and ids of ours.
-pub type Known = Vec<(&'static str, String)>;
 
 /// Reads one message of a dialect. `caller` is the authenticated user, if there is one.
 pub fn decode(text: &str, dialect: Dialect, caller: Option<UserId>, limits: &Limits) -> Result<Decoded, Box<Rejected>> {
-    decode_known(text, &Known::new(), dialect, caller, limits)
+    decode_known(text, &[], dialect, caller, limits)
 }
 
 /// As [`decode`], with ids that were looked up.
 pub fn decode_known(
     text: &str,
-    known: &Known,
+    known: &[KnownIds],
     dialect: Dialect,
     caller: Option<UserId>,
     limits: &Limits,
@@ -81,14 +64,12 @@ pub fn decode_known(
         let request_type = request_type.map(|name| name.chars().take(MAX_TYPE_CHARACTERS).collect());
         Box::new(Rejected { rejection, request_id, request_type, held: None })
     })?;
-    for (field, id) in known {
-        frame.set(field, id.clone());
-    }
+    known.iter().for_each(|known| known.put(frame.fields_mut()));
     let request = match dialect.translator() {
         None => read(&frame, caller, limits),
         Some(translator) => {
             let limits = translator.limits(*limits);
-            let translated = frame.rewrite(|command| translator.command(command, &limits));
+            let translated = translator.command(frame.fields_mut(), &limits);
             translated.map_err(Rejection::from).and_then(|()| read(&frame, caller, &limits))
         }
     };
@@ -100,29 +81,11 @@ pub fn decode_known(
         }
         Err(rejection) => {
             let request_type = Some(frame.kind().chars().take(MAX_TYPE_CHARACTERS).collect());
-            let held = rejection.field.and_then(|field| held_id(frame.fields(), field));
-            let held = held.filter(|held| known.iter().all(|(field, _)| *field != held.field));
+            let held = rejection.field.and_then(|field| HeldIds::find(frame.fields(), field));
+            let held = held.filter(|held| known.iter().all(|known| known.field != held.field));
             Err(Box::new(Rejected { rejection, request_id: frame.request_id, request_type, held }))
         }
     }
-}
-
-/// The id in a field that was rejected, if it can be one of the original's.
-fn held_id(fields: Fields<'_>, rejected: &'static str) -> Option<HeldId> {
-    let (field, kind) = match rejected {
-        "conversationId" | "groupId" => (rejected, HeldKind::Conversation),
-        "messageId" | "aroundMessageId" => (rejected, HeldKind::Message),
-        // Both names serve.
-        "replyToMessageId" if fields.get(rejected).is_none() => ("replyTo", HeldKind::Message),
-        "replyToMessageId" => (rejected, HeldKind::Message),
-        _ => return None,
-    };
-    let id = fields.get(field)?.as_str()?;
-    let is_ours = match kind {
-        HeldKind::Conversation => id.parse::<ConversationId>().is_ok(),
-        HeldKind::Message => id.parse::<MessageId>().is_ok(),
-    };
-    (!is_ours && held_ids::can_be_held(id)).then(|| HeldId { field, id: id.to_owned(), kind })
 }
 
 fn read(frame: &Frame, caller: Option<UserId>, limits: &Limits) -> Result<Request, Rejection> {
@@ -170,6 +133,10 @@ fn ack(fields: Fields<'_>) -> Result<Request, Invalid> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::{Value, json};
+    use shared::commands::SPECS;
+    use shared::protocol::Kind;
+    use shared::protocol::spec::Requirement;
 
     fn rejected(text: &str, caller: Option<UserId>) -> Rejection {
         match decode(text, Dialect::ChatV1, caller, &Limits::default()) {
@@ -197,6 +164,45 @@ mod tests {
             );
             assert_eq!(decoded.request_id.unwrap().as_json(), "1");
         }
+    }
+
+    /// Commands take ids of conversations and messages in no other field.
+    #[test]
+    fn every_field_with_an_id_takes_those_of_the_original() {
+        let examples: Value = serde_json::from_str(include_str!("../../../contract/src/examples.json")).unwrap();
+        let (message, group) =
+            ("msg_0195a4c3-0001-7a10-8c22-5b7d9e0f1a2b", "group_0195a4c2-7f6e-7c31-9d5b-3f2a8e61c0b4");
+        let ours = |kind| match kind {
+            Kind::MessageId => Some(message),
+            Kind::GroupId => Some(group),
+            Kind::ConversationId | Kind::DirectConversationId | Kind::Positions { .. } => Some("conv_17_42"),
+            _ => None,
+        };
+        let is_id = |kind| ours(kind).is_some() || kind == Kind::UserId;
+        let mut seen = 0;
+        for spec in SPECS {
+            for (field, ours) in spec.fields.iter().filter_map(|field| Some((field, ours(field.kind)?))) {
+                let mut request = examples["requests"][spec.name].clone();
+                let object = request.as_object_mut().unwrap();
+                // Of several fields that may name the same only one is used.
+                let others = spec.fields.iter().filter(|other| other.requirement != Requirement::Required);
+                let others = others.filter(|other| is_id(other.kind));
+                others.for_each(|other| drop(object.remove(other.name)));
+                let is_list = matches!(field.kind, Kind::Positions { .. });
+                let held = if is_list { json!({"draft 17": 1}) } else { json!("draft 17") };
+                object.insert(field.name.to_owned(), held);
+                let (text, limits) = (request.to_string(), Limits::default());
+                let rejected = decode(&text, Dialect::ChatV1, Some(UserId(17)), &limits).err();
+                let held = rejected.and_then(|rejected| rejected.held);
+                let held = held.unwrap_or_else(|| panic!("{}: `{}` is not looked up", spec.name, field.name));
+                assert_eq!((held.field, held.ids), (field.name, vec!["draft 17".to_owned()]), "{}", spec.name);
+                let known = KnownIds { field: field.name, ids: vec![("draft 17".to_owned(), ours.to_owned())] };
+                let decoded = decode_known(&text, &[known], Dialect::ChatV1, Some(UserId(17)), &limits);
+                assert!(decoded.is_ok(), "{}: `{}` with {ours}", spec.name, field.name);
+                seen += 1;
+            }
+        }
+        assert!(seen > 30, "{seen}");
     }
 
     #[test]

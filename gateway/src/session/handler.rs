@@ -15,18 +15,18 @@ use shared::events::session::{Pong, TestResponse};
 use shared::ids::{ConversationId, UserId};
 use shared::limits::MAX_UNAUTHENTICATED_MESSAGES;
 use shared::protocol::{CloseCode, ErrorCode, Rejection, RequestId};
-use shared::stream::InternalReply;
 use tokio::time::Instant;
 use uuid::Uuid;
 use websocket::PreparedText;
 
 use crate::lanes::admit::{Admitted, not_appended};
+use crate::lanes::held_ids::KnownIds;
 
 use crate::connection::{Close, Connection, InFlight, Rest, Signals};
 use crate::gateway::Gateway;
 use crate::limits::places::Place;
 use crate::session::authenticate::{Attempt, Looked, Verification, count_failure};
-use crate::session::decode::{Known, Rejected, Request, decode, decode_known};
+use crate::session::decode::{Rejected, Request, decode, decode_known};
 use crate::session::inflow::READ_PAUSE_BYTES;
 use crate::session::lookup::Lookup;
 use crate::session::opening;
@@ -43,7 +43,7 @@ const ANSWER_GRACE_MS: u64 = 1_000;
 const MAX_COST: usize = 24;
 const PAGE_COST: usize = 6;
 const LIST_COST: usize = 12;
-/// Ids that stand for nothing, which a connection may have looked up.
+/// Messages with ids that stand for nothing, which a connection may have looked up.
 const MAX_UNKNOWN_IDS: u8 = 16;
 /// Signs of typing that a connection may give in a second.
 const MAX_TYPING_PER_SECOND: u8 = 5;
@@ -136,7 +136,7 @@ impl Handler {
         if !self.may_send() {
             return;
         }
-        let Some(lookup) = &mut self.lookup else { return self.take(text, Known::new()) };
+        let Some(lookup) = &mut self.lookup else { return self.take(text, Vec::new()) };
         if !lookup.keep(text) {
             let unavailable = Rejection::unavailable("Too many commands of this connection are waiting", 1);
             let decoded = decode(text, self.connection.dialect, self.caller(), &self.gateway.limits);
@@ -146,7 +146,7 @@ impl Handler {
     }
 
     /// Does what a message asks for; `known` are ids in it that were looked up.
-    fn take(&mut self, text: &str, known: Known) {
+    fn take(&mut self, text: &str, known: Vec<KnownIds>) {
         let caller = self.caller();
         let decoded = match decode_known(text, &known, self.connection.dialect, caller, &self.gateway.limits) {
             Ok(decoded) => decoded,
@@ -214,18 +214,12 @@ impl Handler {
     /// Drives the lookup; true if it ended.
     fn poll_lookup(&mut self, cx: &mut Context<'_>) -> bool {
         let Some(lookup) = &mut self.lookup else { return false };
-        let Poll::Ready(reply) = lookup.poll(cx) else { return false };
-        let Some(lookup) = self.lookup.take() else { return false };
-        let found = match reply {
-            InternalReply::HeldConversation(found) => Ok(found.map(|conversation| conversation.to_string())),
-            InternalReply::HeldMessage(found) => Ok(found.map(|message| message.to_string())),
-            _ => Err(Rejection::unavailable("The id could not be looked up", 2)),
-        };
+        let Poll::Ready(found) = lookup.poll(cx) else { return false };
+        let Some(mut lookup) = self.lookup.take() else { return false };
         match found {
-            Ok(Some(id)) => {
-                let mut known = lookup.known;
-                known.push((lookup.field, id));
-                self.take(&lookup.text, known);
+            Ok(Some(ids)) => {
+                lookup.known.push(ids);
+                self.take(&lookup.text, lookup.known);
             }
             Ok(None) => {
                 self.unknown_ids += 1;

@@ -1,6 +1,5 @@
-//! A message about a conversation whose id was made up by a client of the original, or about a group that had another
-//! id in the original. A worker is asked what the id stands for, and nothing that the connection sends meanwhile
-//! overtakes the message.
+//! A message with ids that only the original and its clients used. A worker is asked what they stand for, and nothing
+//! that the connection sends meanwhile overtakes the message.
 
 use std::collections::VecDeque;
 use std::future::Future;
@@ -8,47 +7,45 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use shared::ids::UserId;
-use shared::stream::{Internal, InternalReply};
+use shared::protocol::Rejection;
 
 use crate::gateway::Gateway;
-use crate::session::decode::{HeldId, HeldKind, Known, Rejected};
+use crate::lanes::held_ids::{HeldIds, KnownIds};
+use crate::session::decode::Rejected;
 use crate::session::inflow::READ_PAUSE_BYTES;
+
+/// Our ids; `None` if one of the held ids stands for nothing.
+type Found = Result<Option<KnownIds>, Rejection>;
 
 pub struct Lookup {
     pub text: String,
-    /// The field that holds the id.
-    pub field: &'static str,
     /// What was looked up before it.
-    pub known: Known,
-    /// What is answered if the id stands for nothing.
+    pub known: Vec<KnownIds>,
+    /// What is answered if an id stands for nothing.
     pub rejected: Box<Rejected>,
     /// What arrived after it.
     pub later: VecDeque<String>,
-    reply: Pin<Box<dyn Future<Output = InternalReply> + Send>>,
+    found: Pin<Box<dyn Future<Output = Found> + Send>>,
 }
 
 impl Lookup {
-    /// Asks what `held` stands for.
+    /// Asks what the `held` ids stand for.
     pub fn begin(
         gateway: &Gateway,
         caller: UserId,
-        held: HeldId,
+        held: HeldIds,
         text: &str,
-        known: Known,
+        known: Vec<KnownIds>,
         rejected: Box<Rejected>,
     ) -> Self {
         let requests = gateway.requests.clone();
-        let question = match held.kind {
-            HeldKind::Conversation => Internal::HeldConversation { held: held.id },
-            HeldKind::Message => Internal::HeldMessage { held: held.id },
-        };
-        let reply = async move { requests.ask(caller, &question, None).await };
+        let found = async move { held.look_up(&requests, caller).await };
         let (text, later) = (text.to_owned(), VecDeque::new());
-        Lookup { text, field: held.field, known, rejected, later, reply: Box::pin(reply) }
+        Lookup { text, known, rejected, later, found: Box::pin(found) }
     }
 
-    pub fn poll(&mut self, cx: &mut Context<'_>) -> Poll<InternalReply> {
-        self.reply.as_mut().poll(cx)
+    pub fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Found> {
+        self.found.as_mut().poll(cx)
     }
 
     /// Keeps a message that came after it; false if that is too much. It is little unless it was compressed: nothing

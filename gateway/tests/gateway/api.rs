@@ -5,9 +5,12 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use shared::auth::TokenVerifier;
 use shared::clock::Timestamp;
+use shared::commands::Command;
 use shared::events::session::Profile;
-use shared::ids::{TokenId, UserId};
-use shared::stream::{Envelope, HttpRequest, Internal, InternalReply};
+use shared::ids::{ConversationId, GroupId, MessageId, TokenId, UserId};
+use shared::server_api::key::ApiKey;
+use shared::stream::{Envelope, HttpRequest, Internal, InternalReply, ServerCall};
+use uuid::Uuid;
 
 use crate::fake_worker::FakeWorker;
 use crate::harness::{BRIEFLY, Harness, JWT_SECRET, SOON, exchange, redis_url, token};
@@ -189,6 +192,10 @@ async fn signing_in_gives_a_token_of_a_day() {
         assert_eq!(claims.user_id, 9);
         assert!((86_300..=86_400).contains(&(claims.exp_unix - now)), "{claims:?}");
     }
+    // By now the account is known to be used from here, and strangers take no place of its user's.
+    let reply = InternalReply::SignedIn { user: UserId(9), profile: profile.to_string().into_bytes() };
+    let (_, passed_on, _) = served(&mut harness, request("POST", "/api/auth/login", None, body), reply).await;
+    assert_eq!(passed_on, HttpRequest::KnownLogin { body: body.into() });
     let taken = json!({"status": "error", "code": "VALIDATION_ERROR", "message": "taken", "field": "username"});
     let reply = InternalReply::Http { status: 409, json: taken.to_string().into_bytes() };
     let (_, _, answer) = served(&mut harness, request("POST", "/api/auth/register", None, body), reply).await;
@@ -353,6 +360,69 @@ async fn large_answers_are_compressed_when_asked_for() {
     }
 }
 
+/// What the server API asks a worker next.
+async fn server_call(harness: &mut Harness, reply: &InternalReply) -> ServerCall {
+    let (envelope, internal) = harness.worker.internal("http").await;
+    let Internal::Http(HttpRequest::ServerCall(call)) = internal else { panic!("{internal:?}") };
+    harness.worker.reply(&envelope, reply).await;
+    call
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_server_api_understands_ids_that_the_original_gave_out() {
+    let mut harness = Harness::start(&[]).await;
+    let (url, key) = (harness.url.clone(), ApiKey::generate().1);
+    let (group, message) = (GroupId(Uuid::from_u128(7)), MessageId(Uuid::from_u128(8)));
+    let of_group = InternalReply::HeldConversation(Some(ConversationId::Group(group)));
+    let of_message = InternalReply::HeldMessage(Some(message));
+    let allowed = InternalReply::Allowed { command: None };
+    let send = |method, path: &str, body| {
+        let (url, request) = (url.clone(), request(method, &format!("/api/server/v1/users/1{path}"), Some(&key), body));
+        tokio::spawn(async move { exchange(&url, &request).await.0 })
+    };
+    for (method, path, body, held, found) in [
+        ("PATCH", "/direct-messages/draft%2017", r#"{"content":"x"}"#, "draft 17", &of_message),
+        ("POST", "/groups/the%20club%2F1/announcements", r#"{"content":"x"}"#, "the club/1", &of_group),
+        ("POST", "/group-messages", r#"{"content":"x","groupId":"general"}"#, "general", &of_group),
+    ] {
+        let answered = send(method, path, body);
+        let checked = server_call(&mut harness, &allowed).await;
+        assert_eq!((checked.action, checked.repetition), (None, None), "only who may ask is told what exists");
+        let (envelope, asked) = harness.worker.internal(asked_for(found)).await;
+        let asked = match asked {
+            Internal::HeldConversation { held } | Internal::HeldMessage { held } => held,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!((asked.as_str(), envelope.user), (held, UserId(1)));
+        harness.worker.reply(&envelope, found).await;
+        assert!(server_call(&mut harness, &allowed).await.action.is_some(), "audited once");
+        let (envelope, command) = harness.worker.command().await;
+        let is_meant = match command {
+            Command::EditMessage(edit) => edit.message == message,
+            Command::SendAnnouncement(send) => send.group == group,
+            Command::SendGroupMessage(send) => send.group == group,
+            _ => false,
+        };
+        assert!(is_meant, "{path}");
+        harness.worker.reply(&envelope, &ok(&json!({"type": "done"}))).await;
+        assert_eq!(answered.await.unwrap(), 200);
+    }
+    let answered = send("PATCH", "/direct-messages/draft%2018", r#"{"content":"x"}"#);
+    server_call(&mut harness, &allowed).await;
+    let (envelope, _) = harness.worker.internal("held_message").await;
+    harness.worker.reply(&envelope, &InternalReply::HeldMessage(None)).await;
+    assert_eq!(answered.await.unwrap(), 400);
+    let refusal = json!({"status": "error", "code": "AUTH_FAILED", "message": "no such key"}).to_string();
+    let answered = send("PATCH", "/direct-messages/draft%2017", r#"{"content":"x"}"#);
+    server_call(&mut harness, &InternalReply::Http { status: 401, json: refusal.into_bytes() }).await;
+    assert_eq!(answered.await.unwrap(), 401);
+}
+
+/// The name of the request with this reply.
+fn asked_for(reply: &InternalReply) -> &'static str {
+    if matches!(reply, InternalReply::HeldMessage(_)) { "held_message" } else { "held_conversation" }
+}
+
 fn gunzip(compressed: &[u8]) -> Vec<u8> {
     let mut plain = Vec::new();
     std::io::Read::read_to_end(&mut flate2::read::GzDecoder::new(compressed), &mut plain).unwrap();
@@ -385,6 +455,29 @@ async fn a_client_still_writing_a_body_sees_why_it_is_rejected() {
         stream.read_exact(&mut start).await.unwrap();
         assert_eq!(start, *format!("HTTP/1.1 {status}").as_bytes(), "{method} {path}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_without_end_is_read_to_a_bound_only() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let harness = Harness::start(&[]).await;
+    let head = "POST /nothing HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000000000\r\n\r\n";
+    let stream = tokio::net::TcpStream::connect(harness.url.strip_prefix("http://").unwrap()).await.unwrap();
+    let (mut reader, mut writer) = stream.into_split();
+    let writing = tokio::spawn(async move {
+        writer.write_all(head.as_bytes()).await.unwrap();
+        let mut mebibytes = 0;
+        while writer.write_all(&vec![b' '; 1 << 20]).await.is_ok() {
+            mebibytes += 1;
+        }
+        mebibytes
+    });
+    let mut start = [0; 12];
+    reader.read_exact(&mut start).await.unwrap();
+    assert_eq!(start, *b"HTTP/1.1 404", "answered while it writes");
+    let mebibytes = tokio::time::timeout(SOON, writing).await.expect("the connection is closed").unwrap();
+    // What the gateway drains, and what fits into the buffers of both sides.
+    assert!((16..48).contains(&mebibytes), "{mebibytes} MiB");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -9,7 +9,7 @@ use shared::publication::Header;
 use shared::stream::{Internal, InternalReply, SyncPosition, SyncRound};
 use uuid::Uuid;
 
-use crate::harness::{BRIEFLY, Harness, SOON};
+use crate::harness::{BRIEFLY, Harness, SOON, token};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_message_is_enqueued_sealed_and_its_answer_returned() {
@@ -152,6 +152,47 @@ async fn ids_of_messages_are_looked_up_one_after_another() {
         let error = alice.request(command).await.unwrap();
         assert_eq!((&error["code"], &error["field"]), (&json!("VALIDATION_ERROR"), &json!(field)));
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn held_ids_of_conversations_are_looked_up_together() {
+    let mut harness = Harness::start(&[]).await;
+    let mut alice = harness.connect().open().await.unwrap();
+    alice.authenticate_with(json!({"token": token(1), "acks": true})).await.unwrap();
+    let (direct, group) = (ConversationId::direct(UserId(1), UserId(2)), GroupId(Uuid::from_u128(7)));
+    let known = ConversationId::direct(UserId(1), UserId(3));
+    let conversations = json!({"dm-1-2": 5, "general": 6, "conv_1_3": 7});
+    let all = [(direct, 5), (ConversationId::Group(group), 6), (known, 7)];
+    let found = [("dm-1-2", Some(direct)), ("general", Some(ConversationId::Group(group)))];
+    for kind in ["sync", "ack"] {
+        alice.send(json!({"type": kind, "conversations": conversations})).await.unwrap();
+        let (envelope, asked) = harness.worker.internal("held_conversation").await;
+        let Internal::HeldConversations { held } = asked else { panic!("{asked:?}") };
+        let found = |held: &String| found.iter().find(|(name, _)| name == held).and_then(|(_, found)| *found);
+        assert_eq!(held.len(), 2, "{held:?}");
+        let reply = InternalReply::HeldConversations(held.iter().map(found).collect());
+        harness.worker.reply(&envelope, &reply).await;
+        let mut positions = match kind {
+            "sync" => {
+                let (envelope, command) = harness.worker.command().await;
+                let Command::Sync(sync) = command else { panic!("{command:?}") };
+                harness.worker.answer(&envelope, json!({"type": "sync_complete"})).await;
+                sync.conversations
+            }
+            _ => harness.worker.receipts().await.into_iter().flat_map(|receipts| receipts.conversations).collect(),
+        };
+        positions.sort_unstable_by_key(|(_, seq)| *seq);
+        assert_eq!(positions, all, "{kind}");
+    }
+    // One that stands for nothing spoils the whole.
+    alice.send(json!({"type": "sync", "conversations": {"dm-1-2": 5, "nothing": 6}})).await.unwrap();
+    let (envelope, asked) = harness.worker.internal("held_conversation").await;
+    let Internal::HeldConversations { held } = asked else { panic!("{asked:?}") };
+    let found = |held: &String| (held == "dm-1-2").then_some(direct);
+    let reply = InternalReply::HeldConversations(held.iter().map(found).collect());
+    harness.worker.reply(&envelope, &reply).await;
+    let error = alice.expect("error", |_| true, SOON).await.unwrap();
+    assert_eq!((&error["code"], &error["field"]), (&json!("VALIDATION_ERROR"), &json!("conversations")));
 }
 
 #[tokio::test(flavor = "multi_thread")]

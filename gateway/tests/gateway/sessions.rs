@@ -2,14 +2,22 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use client::token::TokenBuilder;
 use client::{Client, Error};
+use fred::prelude::*;
 use serde_json::json;
-use shared::ids::UserId;
-use shared::stream::Internal;
+use shared::clock::Timestamp;
+use shared::ids::{ConnectionId, ConversationId, Epoch, UserId};
+use shared::lifecycle::Lifecycle;
+use shared::publication::Header;
+use shared::redis::client::RedisOptions;
+use shared::redis::presence::{PresenceScripts, UserSession};
+use shared::stream::{Internal, Receipts};
+use uuid::Uuid;
 
 use crate::fake_worker::{message, message_event, replayed};
-use crate::harness::{BRIEFLY, Harness, JWT_SECRET, SOON, token};
+use crate::harness::{BRIEFLY, Harness, JWT_SECRET, SOON, redis_url, token};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_server_greets_and_answers_signs_of_life() {
@@ -177,6 +185,98 @@ async fn commands_work_while_the_replay_is_being_written() {
     client.send(json!({"type": "get_user_groups"})).await.unwrap();
     harness.worker.command().await;
     client.expect_none("new_message", |_| true, BRIEFLY).await.unwrap();
+}
+
+/// As after a failover of Redis that lost as many openings as ends.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_registry_is_put_right_even_if_its_number_is_right() {
+    let mut harness = Harness::start(&[]).await;
+    let mut client = harness.login(1).await;
+    let (envelope, _) = harness.worker.internal("resume").await;
+    let gateway = envelope.reply_to.gateway;
+    let presence = PresenceScripts::new(harness.worker.keys.clone());
+    let registered = async || presence.sessions_of(&harness.worker.redis, gateway).await.unwrap();
+    let until_alone = async |user: i64| {
+        let right = async {
+            while !matches!(registered().await[..], [session] if session.user == UserId(user)) {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        tokio::time::timeout(SOON, right).await.expect("the registry is right");
+    };
+    until_alone(1).await;
+    let real = registered().await;
+    let ended = UserSession { user: UserId(2), connection: ConnectionId(99) };
+    presence.open(&harness.worker.redis, gateway, &[ended]).await.unwrap();
+    presence.close(&harness.worker.redis, gateway, &real, Duration::from_secs(60)).await.unwrap();
+    until_alone(1).await;
+    // A connection is open, but the session that a worker registered for it did not open.
+    let mut stranger = Client::connect(&harness.url).await.unwrap();
+    let unopened = UserSession { user: UserId(3), connection: ConnectionId(real[0].connection.0 + 1) };
+    presence.open(&harness.worker.redis, gateway, &[unopened]).await.unwrap();
+    until_alone(1).await;
+    assert!(stranger.request(json!({"type": "ping"})).await.is_ok());
+    assert!(client.request(json!({"type": "ping"})).await.is_ok());
+}
+
+/// A worker may register a session for a request of before at any time. It lists a gateway that is not listed, so that
+/// the session ends, but cannot know of one that ends a moment later.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gateway_that_ends_leaves_its_sessions_to_be_found() {
+    let mut harness = Harness::start(&[]).await;
+    let client = harness.login(1).await;
+    let gateway = harness.worker.internal("resume").await.0.reply_to.gateway;
+    let (redis, keys) = (harness.worker.redis.clone(), harness.worker.keys.clone());
+    drop(client);
+    harness.terminate().await;
+    harness.ended().await.unwrap();
+    let beat: Option<f64> = redis.zscore(keys.heartbeats("gateway"), gateway.to_string()).await.unwrap();
+    let beat = beat.expect("workers look at it");
+    assert!(beat < (Timestamp::now().0 - 5_000) as f64, "and nobody else takes it for alive");
+}
+
+/// Another gateway may not have noticed a restore yet: its numbers stand for other messages.
+#[tokio::test(flavor = "multi_thread")]
+async fn receipts_of_another_gateway_count_in_their_epoch_only() {
+    let mut harness = Harness::start(&[]).await;
+    let (redis, keys) = (harness.worker.redis.clone(), harness.worker.keys.clone());
+    let [epoch, earlier] = [1, 2].map(|n| Epoch(Uuid::from_u128(n)));
+    let () = redis.set(keys.store_epoch(), epoch.0.simple().to_string(), None, None, false).await.unwrap();
+    let _known = harness.login(1).await;
+    for seq in 1.. {
+        harness.worker.event(1, message(2, 1, seq), message_event(seq)).await;
+        let (_, recorded) = harness.worker.internal("settle").await;
+        if matches!(recorded, Internal::RecordReceiptsIn { epoch: of, .. } if of == epoch) {
+            break;
+        }
+    }
+    // The test plays the other gateway.
+    let options = RedisOptions { url: redis_url().to_owned(), tls_ca: None, command_timeout: SOON };
+    let subscriber = options.subscriber(&Lifecycle::new(Duration::ZERO)).unwrap();
+    let mut messages = subscriber.message_rx();
+    let channel = keys.user_channel(UserId(3));
+    subscriber.subscribe(channel.as_str()).await.unwrap();
+    let conversation = ConversationId::direct(UserId(2), UserId(3));
+    for (of, counts) in [(earlier, false), (epoch, true)] {
+        let url = harness.url.clone();
+        let opening = tokio::spawn(async move { Client::login(&url, &token(3)).await.unwrap() });
+        let (by, request) = loop {
+            let bytes = Bytes::from(messages.recv().await.unwrap().value.into_bytes().unwrap().to_vec());
+            let (header, _) = harness.worker.wire.open_publication(&channel, &bytes).unwrap();
+            if let Header::ReceiptsWanted { by, request } = header {
+                break (by, request);
+            }
+        };
+        let receipts = vec![Receipts { user: UserId(3), conversations: vec![(conversation, 9)], events: Vec::new() }];
+        let payload = postcard::to_stdvec(&(&receipts, Some(of))).unwrap();
+        harness.worker.publish_bytes(keys.gateway_channel(by), &Header::ReceiptsGiven { request }, &payload).await;
+        let mut client = opening.await.unwrap();
+        let (_, resumed) = harness.worker.internal("resume").await;
+        let recorded = Internal::RecordReceiptsIn { epoch, receipts };
+        let has_counted = matches!(&resumed, Internal::ResumeAfter { receipts, .. } if **receipts == recorded);
+        assert_eq!(has_counted, counts, "{resumed:?}");
+        client.close().await;
+    }
 }
 
 pub async fn until_unsubscribed(harness: &Harness, channel: &str) {

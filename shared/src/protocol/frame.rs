@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::{ErrorCode, Fields, Invalid, Rejection};
+use super::{ErrorCode, Fields, Rejection};
 use crate::limits::{MAX_JSON_DEPTH, MAX_JSON_VALUES, MAX_REQUEST_ID_CHARACTERS};
 
 /// The value that the answer to a command echoes: a string or an integer, kept as its JSON text.
@@ -76,20 +76,9 @@ impl Frame {
         self.fields.get("type").and_then(Value::as_str).unwrap_or_default()
     }
 
-    /// Lets a dialect turn it into a command of `chat.v1`. The `requestId` stays the same.
-    ///
-    /// # Errors
-    /// The error of `rewrite`.
-    pub fn rewrite(
-        &mut self,
-        rewrite: impl FnOnce(&mut Map<String, Value>) -> Result<(), Invalid>,
-    ) -> Result<(), Invalid> {
-        rewrite(&mut self.fields)
-    }
-
-    /// Replaces the text of a field.
-    pub fn set(&mut self, field: &str, text: String) {
-        self.fields.insert(field.to_owned(), Value::String(text));
+    /// The fields, for what turns them into those of a command of `chat.v1`. The `requestId` stays the same.
+    pub fn fields_mut(&mut self) -> &mut Map<String, Value> {
+        &mut self.fields
     }
 
     pub fn fields(&self) -> Fields<'_> {

@@ -7,12 +7,18 @@ use std::time::Duration;
 
 use fred::prelude::*;
 use fred::types::scripts::Script;
+use fred::types::sorted_sets::Ordering;
 
 use super::keys::Keys;
 use super::redirect::keyed;
 use super::run_script;
 use crate::clock::Timestamp;
 use crate::ids::{ConnectionId, ConnectionRef, GatewayId, UserId};
+
+/// A gateway with a heartbeat of this age counts as dead everywhere.
+const SILENT_FOR: Duration = Duration::from_secs(6);
+/// A worker that took users off the list of online users has this time to announce it before another one does.
+const ANNOUNCED_WITHIN: Duration = Duration::from_secs(5);
 
 /// One session: a user's authenticated connection at a gateway.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -28,6 +34,8 @@ pub struct PresenceScripts {
     open: Script,
     close: Script,
     end: Script,
+    ended: Script,
+    forget: Script,
     restore: Script,
 }
 
@@ -38,6 +46,8 @@ impl PresenceScripts {
             open: Script::from_lua(include_str!("scripts/sessions_open.lua")),
             close: Script::from_lua(include_str!("scripts/sessions_close.lua")),
             end: Script::from_lua(include_str!("scripts/graces_end.lua")),
+            ended: Script::from_lua(include_str!("scripts/graces_ended.lua")),
+            forget: Script::from_lua(include_str!("scripts/heartbeat_forget.lua")),
             restore: Script::from_lua(include_str!("scripts/users_restore.lua")),
         }
     }
@@ -47,6 +57,13 @@ impl PresenceScripts {
         let arguments = vec![self.keys.user_sessions_prefix().into(), gateway.to_string().into()];
         let _: i64 = run_script(&self.open, redis, self.keys(gateway), with_sessions(arguments, sessions)).await?;
         Ok(())
+    }
+
+    /// [`Self::open`], for a gateway that may have died meanwhile and be forgotten: nothing else would ever end the
+    /// sessions.
+    pub async fn register(&self, redis: &Client, gateway: GatewayId, sessions: &[UserSession]) -> Result<(), Error> {
+        self.open(redis, gateway, sessions).await?;
+        self.suspect(redis, gateway).await
     }
 
     /// Removes sessions, any number of times; starts the grace period of users without another one.
@@ -63,8 +80,9 @@ impl PresenceScripts {
         Ok(())
     }
 
-    /// Users whose grace period is over, at most `most`; each is given to one caller. None lasts longer than `longest` from now on, even if
-    /// the clock was set back.
+    /// Users whose grace period is over, at most `most`; each is given to one caller, and to another one if
+    /// [`Self::end_announced`] does not follow. None lasts longer than `longest` from now on, even if the clock was set
+    /// back.
     pub async fn end_graces(&self, redis: &Client, longest: Duration, most: usize) -> Result<Vec<UserId>, Error> {
         let keys = vec![self.keys.online_users(), self.keys.grace_periods()];
         let now = Timestamp::now();
@@ -73,9 +91,46 @@ impl PresenceScripts {
             now.0.into(),
             (most as i64).into(),
             now.plus(longest).0.into(),
+            now.plus(ANNOUNCED_WITHIN).0.into(),
         ];
         let gone: Vec<i64> = run_script(&self.end, redis, keys, arguments).await?;
         Ok(gone.into_iter().map(UserId).collect())
+    }
+
+    /// Records that others were told of users whose grace period was over.
+    pub async fn end_announced(&self, redis: &Client, users: &[UserId]) -> Result<(), Error> {
+        let keys = vec![self.keys.online_users(), self.keys.grace_periods()];
+        let _: i64 = run_script(&self.ended, redis, keys, users.iter().map(|user| user.0.into()).collect()).await?;
+        Ok(())
+    }
+
+    /// Lists a gateway as silent, unless it is listed with a newer heartbeat: workers end the sessions that it has left
+    /// in the registry, and forget it.
+    pub async fn suspect(&self, redis: &Client, gateway: GatewayId) -> Result<(), Error> {
+        self.list_silent(redis, gateway, Some(Ordering::GreaterThan)).await
+    }
+
+    /// Lists a gateway as silent that has ended: what workers register for it from now on, for requests of before, ends
+    /// as well.
+    pub async fn retire(&self, redis: &Client, gateway: GatewayId) -> Result<(), Error> {
+        self.list_silent(redis, gateway, None).await
+    }
+
+    async fn list_silent(&self, redis: &Client, gateway: GatewayId, only: Option<Ordering>) -> Result<(), Error> {
+        let since = (Timestamp::now().0 - SILENT_FOR.as_millis() as i64) as f64;
+        keyed!(redis, self.keys.heartbeats("gateway"), |sender, key| {
+            let (only, beat) = (only.clone(), (since, gateway.to_string()));
+            async move { sender.zadd(key, None, only, false, false, beat).await }
+        })
+        .await
+    }
+
+    /// Forgets a gateway whose sessions have ended, unless it was listed anew since this heartbeat: then others may
+    /// have been registered.
+    pub async fn forget(&self, redis: &Client, gateway: &str, heartbeat: f64) -> Result<(), Error> {
+        let arguments = vec![gateway.into(), heartbeat.to_string().into()];
+        let _: i64 = run_script(&self.forget, redis, vec![self.keys.heartbeats("gateway")], arguments).await?;
+        Ok(())
     }
 
     /// The mark that all online users are listed: missing after a loss of data, until [`Self::set_complete`]. It is the

@@ -57,9 +57,9 @@ trait Listed {
 }
 
 variants!(body, Body: Client, Internal, Sync, System, WithMetadata);
-variants!(internal, Internal: Authenticate, Resume, Replay, RecordReceipts, Http, Missing, ResumeAfter, RecordReceiptsIn, HeldConversation, RecordSignIn, HeldMessage);
-variants!(http, HttpRequest: CommunitySync, Conversations, ProfilePictures, Register, Login, Logout, ServerCall, Presences, CreateUser, UpdateUser, Export);
-variants!(reply, InternalReply: Authenticated, Refused, Resumed, Replayed, Unavailable, Http, SignedIn, Missing, Allowed, HeldConversation, HeldMessage);
+variants!(internal, Internal: Authenticate, Resume, Replay, RecordReceipts, Http, Missing, ResumeAfter, RecordReceiptsIn, HeldConversation, RecordSignIn, HeldMessage, HeldConversations);
+variants!(http, HttpRequest: CommunitySync, Conversations, ProfilePictures, Register, Login, Logout, ServerCall, Presences, CreateUser, UpdateUser, Export, KnownLogin);
+variants!(reply, InternalReply: Authenticated, Refused, Resumed, Replayed, Unavailable, Http, SignedIn, Missing, Allowed, HeldConversation, HeldMessage, HeldConversations);
 variants!(
     header, Header: Answer, Internal, Event, Joined, Left, AnswerPart, Replaced, Revoked, Report, Probe, Kicked, Drain,
     AnswerAndEvent, ReplacedIn, Departed, AnswerContinues, ReceiptsWanted, ReceiptsGiven, ReducedFor, Traced,
@@ -192,6 +192,7 @@ fn requests_of_gateways_keep_their_bytes() {
         HttpRequest::CreateUser { body: b"{}".to_vec() },
         HttpRequest::UpdateUser { user: USER, body: b"{}".to_vec() },
         HttpRequest::Export { user: USER, after: Some(ExportPosition::Messages { after: ID }) },
+        HttpRequest::KnownLogin { body: b"{}".to_vec() },
     ];
     pinned("http_request.txt", &https);
     let receipts = Receipts { user: USER, conversations: vec![(CONVERSATION, 300)], events: vec![ID] };
@@ -223,6 +224,7 @@ fn requests_of_gateways_keep_their_bytes() {
             address: "203.0.113.7".to_owned(),
         }),
         Internal::HeldMessage { held: "temp-17".to_owned() },
+        Internal::HeldConversations { held: vec!["conv_user-1_user-2".to_owned(), "general".to_owned()] },
     ];
     pinned("internal.txt", &requests);
     let position = |version| SyncPosition { conversation: CONVERSATION, seq: 300, version, hidden_after: 2 };
@@ -259,6 +261,7 @@ fn replies_to_gateways_keep_their_bytes() {
         InternalReply::Allowed { command: Some(ID) },
         InternalReply::HeldConversation(Some(CONVERSATION)),
         InternalReply::HeldMessage(Some(MessageId(ID))),
+        InternalReply::HeldConversations(vec![Some(CONVERSATION), None]),
     ];
     pinned("internal_reply.txt", &replies);
 }

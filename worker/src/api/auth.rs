@@ -19,6 +19,7 @@ use shared::limits::{
 use shared::protocol::{ErrorCode, Fields, Invalid, Rejection};
 use shared::stream::{Envelope, InternalReply};
 
+use crate::api::password_work::Caller;
 use crate::app::App;
 use crate::commands::open_outcome;
 use crate::error::Failure;
@@ -60,7 +61,7 @@ pub async fn register(app: &App, envelope: &Envelope, body: &[u8]) -> Result<Out
         return Err(Rejection::invalid("email", "`email` must be an e-mail address").into());
     }
     let display_name = fields.bounded("displayName", 1, MAX_DISPLAY_NAME_CHARACTERS)?;
-    let hash = app.password_work.run(move || hash(&password)).await??;
+    let hash = app.password_work.run(Caller::Stranger, move || hash(&password)).await??;
 
     let mut db = app.db.acquire().await?;
     let mut transaction = db.begin().await?;
@@ -107,7 +108,7 @@ pub async fn create(app: &App, envelope: &Envelope, body: &[u8]) -> Result<Outco
     Ok(outcome)
 }
 
-pub async fn login(app: &App, envelope: &Envelope, body: &[u8]) -> Result<Outcome, Failure> {
+pub async fn login(app: &App, envelope: &Envelope, body: &[u8], caller: Caller) -> Result<Outcome, Failure> {
     let map = super::object(body)?;
     let fields = Fields(&map);
     let name = fields.bounded("username", 1, MAX_EMAIL_CHARACTERS)?.ok_or_else(|| Invalid::required("username"))?;
@@ -115,7 +116,7 @@ pub async fn login(app: &App, envelope: &Envelope, body: &[u8]) -> Result<Outcom
     let account = accounts::find_account(&mut app.db.acquire().await?, &name).await?;
     let user = account.as_ref().map(|account| account.user_id);
     let stored = account.and_then(|account| account.password_hash);
-    let fits = app.password_work.run(move || verify(&password, stored.as_deref())).await?;
+    let fits = app.password_work.run(caller, move || verify(&password, stored.as_deref())).await?;
     match user.filter(|_| fits) {
         Some(user) => signed_in(&mut app.db.acquire().await?, envelope, user).await,
         None => Err(Rejection::new(ErrorCode::AuthFailed, "The username or the password is wrong").into()),

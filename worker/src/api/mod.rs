@@ -23,6 +23,7 @@ use shared::ids::{TokenId, UserId};
 use shared::protocol::{ErrorCode, Rejection};
 use shared::stream::{Envelope, HttpRequest, InternalReply};
 
+use crate::api::password_work::Caller;
 use crate::app::App;
 use crate::commands;
 use crate::error::{Failure, unpanicked, with_retries};
@@ -64,7 +65,8 @@ async fn carry_out(app: &App, envelope: &Envelope, request: HttpRequest) -> Resu
             profile_pictures::list(app, envelope, &token_id, &body).await
         }
         HttpRequest::Register { body } => auth::register(app, envelope, &body).await,
-        HttpRequest::Login { body } => auth::login(app, envelope, &body).await,
+        HttpRequest::Login { body } => auth::login(app, envelope, &body, Caller::Stranger).await,
+        HttpRequest::KnownLogin { body } => auth::login(app, envelope, &body, Caller::Known).await,
         HttpRequest::Logout { token_id, expires_at } => auth::logout(app, envelope, &token_id, expires_at).await,
         HttpRequest::ServerCall(call) => server_call::authorise(app, envelope, &call).await,
         HttpRequest::Presences { body } => presences::list(app, envelope, &body).await,

@@ -1,4 +1,5 @@
-//! Bounds the hashing of passwords: a few at a time, a few waiting; further ones are rejected at once.
+//! Bounds the hashing of passwords: a few at a time, a few waiting; further ones are rejected at once. Users who log in
+//! from where they did before have places of their own, which strangers cannot take.
 
 use std::sync::Arc;
 
@@ -9,6 +10,7 @@ use crate::error::Failure;
 
 /// One hash takes 19 MiB and tens of milliseconds.
 const HASHES_AT_A_TIME: usize = 2;
+const KNOWN_AT_A_TIME: usize = 1;
 
 /// How many requests may wait for one of these to end. Each takes up a place for queries meanwhile, so that later ones
 /// are rejected.
@@ -16,19 +18,35 @@ const MAX_WAITING: usize = 1;
 
 const RETRY_AFTER_SECONDS: u32 = 1;
 
+/// For whom a password is hashed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Caller {
+    /// Somebody who registers, or logs in from an address that the account was never used from.
+    Stranger,
+    /// A login from an address that the account was used from.
+    Known,
+}
+
 /// Permission to hash.
-#[derive(Clone)]
 pub struct PasswordWork {
-    places: Arc<Semaphore>,
-    permits: Arc<Semaphore>,
+    strangers: Places,
+    known: Places,
+}
+
+struct Places {
+    all: Arc<Semaphore>,
+    working: Arc<Semaphore>,
+}
+
+impl Places {
+    fn new(at_a_time: usize) -> Self {
+        Places { all: Arc::new(Semaphore::new(at_a_time + MAX_WAITING)), working: Arc::new(Semaphore::new(at_a_time)) }
+    }
 }
 
 impl Default for PasswordWork {
     fn default() -> Self {
-        PasswordWork {
-            places: Arc::new(Semaphore::new(HASHES_AT_A_TIME + MAX_WAITING)),
-            permits: Arc::new(Semaphore::new(HASHES_AT_A_TIME)),
-        }
+        PasswordWork { strangers: Places::new(HASHES_AT_A_TIME), known: Places::new(KNOWN_AT_A_TIME) }
     }
 }
 
@@ -37,16 +55,56 @@ impl PasswordWork {
     ///
     /// # Errors
     /// `SERVICE_UNAVAILABLE`, at once, if too many are already waiting.
-    pub async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, Failure> {
-        let Ok(place) = self.places.clone().try_acquire_owned() else {
+    pub async fn run<T: Send + 'static>(
+        &self,
+        caller: Caller,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, Failure> {
+        let places = match caller {
+            Caller::Stranger => &self.strangers,
+            Caller::Known => &self.known,
+        };
+        let Ok(place) = places.all.clone().try_acquire_owned() else {
             return Err(Rejection::unavailable("Too many passwords wait to be checked", RETRY_AFTER_SECONDS).into());
         };
-        let permit = self.permits.clone().acquire_owned().await.map_err(anyhow::Error::from)?;
+        let permit = places.working.clone().acquire_owned().await.map_err(anyhow::Error::from)?;
         let done = tokio::task::spawn_blocking(move || {
             let done = work();
             drop((permit, place));
             done
         });
         Ok(done.await.map_err(anyhow::Error::from)?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use futures_util::FutureExt;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn strangers_take_no_place_of_known_users() {
+        let passwords = PasswordWork::default();
+        let (end, ended) = mpsc::channel::<()>();
+        let ended = Arc::new(parking_lot::Mutex::new(ended));
+        let mut strangers: Vec<_> = (0..HASHES_AT_A_TIME + MAX_WAITING)
+            .map(|_| {
+                let ended = ended.clone();
+                Box::pin(passwords.run(Caller::Stranger, move || ended.lock().recv().is_err()))
+            })
+            .collect();
+        for stranger in &mut strangers {
+            assert!(stranger.now_or_never().is_none(), "it works or waits");
+        }
+        let one_more = passwords.run(Caller::Stranger, || ()).await;
+        assert!(matches!(one_more, Err(Failure::Reject(rejection)) if rejection.retry_after.is_some()));
+        assert!(passwords.run(Caller::Known, || true).await.is_ok_and(|done| done));
+        drop(end);
+        for stranger in strangers {
+            assert!(stranger.await.is_ok());
+        }
     }
 }

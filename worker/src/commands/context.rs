@@ -14,12 +14,13 @@ use shared::stream::Envelope;
 use uuid::Uuid;
 
 use crate::app::App;
-use crate::error::Failure;
+use crate::error::{Failure, TooManyWaiting};
 use crate::outcome::{Audience, Outcome, participants};
 use crate::store::audit;
 use crate::store::groups::{self, Membership};
 use crate::store::history::{self, MessageRow};
 use crate::store::leases::Lease;
+use crate::store::purge;
 use crate::store::shared_events::{self, NewSharedEvent};
 use crate::store::{events as event_store, users};
 
@@ -201,6 +202,17 @@ impl Context<'_> {
         let sealed = self.app.keyring.seal_blob(event_id, &events::durable(event, event_id));
         event_store::insert_event(self.db, EventId(event_id), conversation, &sealed, recipients).await?;
         Ok(())
+    }
+
+    /// Lets a command delete what waits for these users only if it is not too much for its transaction. Otherwise the
+    /// command is tried again while `jobs::crowded` deletes the oldest events.
+    pub async fn bound_waiting_events(&mut self, users: &[UserId]) -> Result<(), Failure> {
+        let crowded = purge::list_crowded_among(self.db, users, self.app.max_waiting_events()).await?;
+        if crowded.is_empty() {
+            return Ok(());
+        }
+        self.app.crowded.push(&crowded);
+        Err(Failure::Retry(TooManyWaiting.into()))
     }
 
     /// Records who did what to whom, in the transaction of the action.

@@ -23,6 +23,7 @@ impl Handle for DeleteConversation {
         let caller = context.caller();
         let other = self.conversation.other(caller).ok_or_else(no_such)?;
         let emptied = if self.for_everyone {
+            context.bound_waiting_events(&[caller, other]).await?;
             delete_for_both(context.db, self.conversation, [caller, other]).await?
         } else {
             conversations::update_cleared(context.db, caller, self.conversation).await?

@@ -4,7 +4,7 @@
 
 use shared::commands::DeleteGroup;
 use shared::events::membership::GroupDeleted;
-use shared::ids::{ConversationId, GroupId};
+use shared::ids::{ConversationId, GroupId, UserId};
 
 use super::{Context, Handle};
 use crate::error::Failure;
@@ -25,6 +25,8 @@ impl Handle for DeleteGroup {
 pub async fn delete(context: &mut Context<'_>, group: GroupId, permanent: bool) -> Result<Outcome, Failure> {
     let caller = context.caller();
     let others = groups::list_member_ids(context.db, group, caller).await?;
+    let members: Vec<UserId> = others.iter().copied().chain([caller]).collect();
+    context.bound_waiting_events(&members).await?;
     // Waiting events must no longer show members the group's content.
     purge::delete_waiting_events(context.db, group).await?;
     groups::update_deleted(context.db, group, permanent).await?;
@@ -42,6 +44,6 @@ pub async fn delete(context: &mut Context<'_>, group: GroupId, permanent: bool) 
     context.store_event(event_id, Some(ConversationId::Group(group)), &deleted, &others).await?;
     let mut outcome = Outcome::answered(context.envelope, &deleted);
     outcome.durable(Audience::Group(group), event_id, &deleted, Some(context.envelope.reply_to));
-    outcome.left(group, others.into_iter().chain([caller]).collect());
+    outcome.left(group, members);
     Ok(outcome)
 }

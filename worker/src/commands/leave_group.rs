@@ -17,6 +17,7 @@ impl Handle for LeaveGroup {
             let details = "Transfer the ownership first (`transfer_ownership`), or delete the group (`delete_group`)";
             return Err(Rejection::new(ErrorCode::OwnerCannotLeave, details).into());
         }
+        context.bound_waiting_events(&[caller]).await?;
         group_members::delete_members(context.db, group, &[caller]).await?;
         let username = context.username(caller).await?;
         let version = context.raise_version(group).await?;

@@ -21,6 +21,7 @@ impl Handle for RemoveGroupMember {
         if target.is_owner_or_admin() && !membership.is_owner() {
             return Err(denied("Only the owner may remove admins"));
         }
+        context.bound_waiting_events(&[user]).await?;
         group_members::delete_members(context.db, group, &[user]).await?;
         context.audit(ConversationId::Group(group), Some(user), None).await?;
 

@@ -30,6 +30,7 @@ impl Handle for ResignFromGroup {
             transferred =
                 Some(OwnershipTransferred { group_id: group, from_user_id: caller, to_user_id: heir, version });
         }
+        context.bound_waiting_events(&[caller]).await?;
         group_members::delete_members(context.db, group, &[caller]).await?;
         let username = context.username(caller).await?;
         let version = context.raise_version(group).await?;

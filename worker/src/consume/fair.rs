@@ -20,6 +20,9 @@ pub struct Bounds {
     pub running_per_user: usize,
     /// The time for a user's work per second; five times as much may be used at once.
     pub time_per_user: Duration,
+    /// How long work may wait because of what its user has running or has used. Gateways close the lane for everybody
+    /// when its oldest entry has waited for twice as long.
+    pub own_wait: Duration,
 }
 
 #[derive(Debug)]
@@ -44,7 +47,8 @@ struct Usage {
 
 #[derive(Debug)]
 struct Share<T> {
-    waiting: VecDeque<T>,
+    /// Oldest first, each with the time when it was added.
+    waiting: VecDeque<(Instant, T)>,
     running: usize,
 }
 
@@ -64,9 +68,9 @@ impl<T> FairQueue<T> {
     /// Adds a user's work. If too much is waiting, returns the newest job of the user with the most waiting work, which
     /// must be rejected.
     #[must_use]
-    pub fn push(&mut self, user: UserId, work: T) -> Option<T> {
+    pub fn push(&mut self, user: UserId, work: T, now: Instant) -> Option<T> {
         let share = self.users.entry(user).or_insert_with(|| Share { waiting: VecDeque::new(), running: 0 });
-        share.waiting.push_back(work);
+        share.waiting.push_back((now, work));
         self.waiting += 1;
         self.take_turn(user);
         if self.waiting > self.bounds.waiting { self.pop_largest() } else { None }
@@ -83,7 +87,7 @@ impl<T> FairQueue<T> {
                 continue;
             }
             let share = self.users.get_mut(&user)?;
-            let work = share.waiting.pop_front()?;
+            let (_, work) = share.waiting.pop_front()?;
             share.running += 1;
             self.waiting -= 1;
             self.take_turn(user);
@@ -91,9 +95,32 @@ impl<T> FairQueue<T> {
         }
     }
 
-    /// When the next job may begin whose user has used up the time.
-    pub fn resumes_at(&self) -> Option<Instant> {
-        self.resting.values().min().copied()
+    /// When the queue has to be looked at although nothing was added or finished: a user has rested, or work may have
+    /// waited for too long.
+    pub fn looks_at(&self, now: Instant) -> Option<Instant> {
+        let soon = (self.waiting > 0).then(|| now + self.bounds.own_wait / 2);
+        self.resting.values().copied().chain(soon).min()
+    }
+
+    /// Takes out work that has waited for too long because of its own user; it must be rejected.
+    #[must_use]
+    pub fn expire(&mut self, now: Instant) -> Vec<T> {
+        let mut expired = Vec::new();
+        for (user, share) in &mut self.users {
+            let is_own_doing = self.resting.contains_key(user) || share.running >= self.bounds.running_per_user;
+            while *user != NOBODY
+                && is_own_doing
+                && let Some((_, work)) =
+                    share.waiting.pop_front_if(|(since, _)| now.duration_since(*since) > self.bounds.own_wait)
+            {
+                expired.push(work);
+            }
+        }
+        if !expired.is_empty() {
+            self.waiting -= expired.len();
+            self.users.retain(|_, share| !share.waiting.is_empty() || share.running > 0);
+        }
+        expired
     }
 
     /// Records that a job of the user is done, and how long it took.
@@ -158,7 +185,7 @@ impl<T> FairQueue<T> {
 
     fn pop_largest(&mut self) -> Option<T> {
         let (user, share) = self.users.iter_mut().max_by_key(|(_, share)| share.waiting.len())?;
-        let (user, work) = (*user, share.waiting.pop_back());
+        let (user, work) = (*user, share.waiting.pop_back().map(|(_, work)| work));
         if share.waiting.is_empty() {
             self.turns.retain(|turn| *turn != user);
             self.resting.remove(&user);
@@ -184,7 +211,12 @@ mod tests {
 
     const ALICE: UserId = UserId(1);
     const BOB: UserId = UserId(2);
-    const BOUNDS: Bounds = Bounds { waiting: 10, running_per_user: 2, time_per_user: Duration::from_millis(200) };
+    const BOUNDS: Bounds = Bounds {
+        waiting: 10,
+        running_per_user: 2,
+        time_per_user: Duration::from_millis(200),
+        own_wait: Duration::from_secs(2),
+    };
 
     fn now() -> Instant {
         Instant::now()
@@ -193,7 +225,7 @@ mod tests {
     fn queue(alice: usize, max_waiting: usize) -> FairQueue<usize> {
         let mut queue = FairQueue::new(Bounds { waiting: max_waiting, ..BOUNDS });
         for work in 0..alice {
-            assert_eq!(queue.push(ALICE, work), None);
+            assert_eq!(queue.push(ALICE, work, now()), None);
         }
         queue
     }
@@ -202,10 +234,10 @@ mod tests {
     fn logins_do_not_share_one_bound() {
         let mut queue = FairQueue::new(BOUNDS);
         for work in 0..5 {
-            assert_eq!(queue.push(NOBODY, work), None);
+            assert_eq!(queue.push(NOBODY, work, now()), None);
         }
         assert_eq!((0..5).filter_map(|_| queue.begin(now())).count(), 5);
-        assert_eq!(queue.push(NOBODY, 5), None);
+        assert_eq!(queue.push(NOBODY, 5, now()), None);
         queue.finish(NOBODY, Duration::ZERO, now());
         assert_eq!(queue.begin(now()), Some((NOBODY, 5)));
     }
@@ -217,7 +249,7 @@ mod tests {
             (queue.begin(now()), queue.begin(now()), queue.begin(now())),
             (Some((ALICE, 0)), Some((ALICE, 1)), None)
         );
-        assert_eq!(queue.push(BOB, 7), None);
+        assert_eq!(queue.push(BOB, 7, now()), None);
         assert_eq!((queue.begin(now()), queue.begin(now())), (Some((BOB, 7)), None));
         queue.finish(ALICE, Duration::ZERO, now());
         assert_eq!((queue.begin(now()), queue.begin(now())), (Some((ALICE, 2)), None));
@@ -236,7 +268,7 @@ mod tests {
     fn waiting_users_take_turns() {
         let mut queue = queue(3, 10);
         for work in 10..12 {
-            assert_eq!(queue.push(BOB, work), None);
+            assert_eq!(queue.push(BOB, work, now()), None);
         }
         let order: Vec<usize> = std::iter::from_fn(|| queue.begin(now())).map(|(_, work)| work).collect();
         assert_eq!(order, [0, 10, 1, 11]);
@@ -245,7 +277,7 @@ mod tests {
     #[test]
     fn a_full_queue_rejects_work_of_the_user_who_filled_it() {
         let mut queue = queue(4, 4);
-        assert_eq!(queue.push(BOB, 7), Some(3), "the newest of the one who has most");
+        assert_eq!(queue.push(BOB, 7, now()), Some(3), "the newest of the one who has most");
         assert_eq!((queue.begin(now()), queue.begin(now())), (Some((ALICE, 0)), Some((BOB, 7))));
     }
 
@@ -257,16 +289,36 @@ mod tests {
         assert_eq!((queue.begin(start), queue.begin(start)), (Some((ALICE, 0)), Some((ALICE, 1))));
         // A second is granted immediately, so this is half a second too much: two and a half seconds' worth.
         queue.finish(ALICE, Duration::from_millis(1_500), start);
-        assert_eq!(queue.push(BOB, 7), None);
+        assert_eq!(queue.push(BOB, 7, now()), None);
         assert_eq!((queue.begin(start), queue.begin(start)), (Some((BOB, 7)), None));
-        assert_eq!(queue.resumes_at(), Some(after(2_500)));
+        assert_eq!(queue.resting.values().min(), Some(&after(2_500)));
         queue.finish(ALICE, Duration::ZERO, start);
         assert_eq!((queue.begin(after(2_499)), queue.waiting()), (None, 2));
-        assert_eq!((queue.begin(after(2_500)), queue.resumes_at()), (Some((ALICE, 2)), None));
+        assert_eq!((queue.begin(after(2_500)), queue.resting.len()), (Some((ALICE, 2)), 0));
         queue.finish(ALICE, Duration::from_secs(1), after(2_500));
         assert_eq!(queue.begin(after(2_500)), None);
         queue.forgive();
         assert_eq!(queue.begin(after(2_500)), Some((ALICE, 3)));
+    }
+
+    /// Otherwise the oldest entry of the lane would be theirs, and gateways would close the lane for everybody.
+    #[test]
+    fn what_waits_too_long_for_its_own_user_is_rejected() {
+        let mut queue = queue(4, 10);
+        let start = now();
+        let after = |millis: u64| start + Duration::from_millis(millis);
+        assert_eq!(queue.push(BOB, 7, after(10)), None);
+        assert_eq!((queue.begin(start), queue.begin(start)), (Some((ALICE, 0)), Some((BOB, 7))));
+        assert_eq!((queue.begin(start), queue.begin(start)), (Some((ALICE, 1)), None));
+        assert_eq!(queue.push(BOB, 8, start), None);
+        assert_eq!(queue.looks_at(start), Some(after(1_000)));
+        assert!(queue.expire(after(1_900)).is_empty());
+        assert_eq!(queue.expire(after(2_100)), [2, 3], "only what waits behind its own work");
+        assert_eq!((queue.begin(after(2_100)), queue.waiting()), (Some((BOB, 8)), 0));
+        for user in [ALICE, ALICE, BOB, BOB] {
+            queue.finish(user, Duration::ZERO, after(2_100));
+        }
+        assert!(queue.users.is_empty() && queue.looks_at(start).is_none(), "{queue:?}");
     }
 
     #[test]

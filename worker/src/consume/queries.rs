@@ -71,30 +71,36 @@ struct Lane {
     stream: String,
     queue: Mutex<FairQueue<(Requests, Taken)>>,
     permits: Arc<Semaphore>,
-    /// When the lane has to be checked again because users are resting.
+    /// When the lane will be looked at again.
     looks_at: Mutex<Option<Instant>>,
 }
 
 impl Lane {
     /// Adds a user's work, and begins what may begin.
     fn push(self: &Arc<Self>, user: UserId, work: Requests, taken: Taken) {
-        let surplus = self.queue.lock().push(user, (work, taken));
-        if let Some((work, taken)) = surplus {
-            let (app, stream) = (self.app.clone(), self.stream.clone());
-            self.lifecycle.track(async move { finish(&app, stream, reject(&app, &work), taken).await });
-        }
+        let surplus = self.queue.lock().push(user, (work, taken), Instant::now());
+        self.reject(surplus);
         self.dispatch();
     }
 
+    fn reject(&self, surplus: impl IntoIterator<Item = (Requests, Taken)>) {
+        for (work, taken) in surplus {
+            let (app, stream) = (self.app.clone(), self.stream.clone());
+            self.lifecycle.track(async move { finish(&app, stream, reject(&app, &work), taken).await });
+        }
+    }
+
     fn dispatch(self: &Arc<Self>) {
+        let expired = self.queue.lock().expire(Instant::now());
+        self.reject(expired);
         loop {
             // Under the lock: nothing may be added between the look at the queue and the permit's return.
             let mut queue = self.queue.lock();
             let Ok(permit) = self.permits.clone().try_acquire_owned() else { return };
             let Some((user, (work, taken))) = queue.begin(Instant::now()) else {
-                let resumes_at = queue.resumes_at();
+                let looks_at = queue.looks_at(Instant::now());
                 drop(queue);
-                return self.look_again(resumes_at);
+                return self.look_again(looks_at);
             };
             drop(queue);
             let lane = self.clone();
@@ -106,7 +112,7 @@ impl Lane {
         }
     }
 
-    /// Dispatches again once users have rested.
+    /// Dispatches again at this time.
     fn look_again(self: &Arc<Self>, at: Option<Instant>) {
         let mut looks_at = self.looks_at.lock();
         let Some(at) = at.filter(|at| looks_at.is_none_or(|known| *at < known)) else { return };
@@ -199,6 +205,7 @@ impl Queries {
             waiting: MAX_WAITING,
             running_per_user: app.settings.query_concurrency_per_user,
             time_per_user: app.settings.query_time_per_user,
+            own_wait: app.settings.common.backlog_max_age / 2,
         };
         let queue = Mutex::new(FairQueue::new(bounds));
         let stream = app.keys.queries();
@@ -314,7 +321,9 @@ impl Queries {
                         Internal::Resume { .. } | Internal::ResumeAfter { .. } => Kind::Resume,
                         Internal::Replay { .. } => Kind::Replay,
                         Internal::Missing { .. } => Kind::Missing,
-                        Internal::HeldConversation { .. } | Internal::HeldMessage { .. } => Kind::Held,
+                        Internal::HeldConversation { .. }
+                        | Internal::HeldConversations { .. }
+                        | Internal::HeldMessage { .. } => Kind::Held,
                         Internal::RecordSignIn(_) => Kind::SignIns,
                     };
                     let (requests, ids) = together.entry(kind).or_default();

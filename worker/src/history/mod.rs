@@ -19,7 +19,7 @@ use shared::limits::MAX_ANSWER_BYTES;
 use crate::app::App;
 use crate::error::Failure;
 use crate::store::conversations::{self, FIRST_VERSION, Scope};
-use crate::store::history::{self, Range};
+use crate::store::history::{self, MessageRow, Range};
 pub use entry::{Entry, fitting, json_bytes, show, show_as_new};
 pub use open::open_message;
 use window::Window;
@@ -134,20 +134,23 @@ impl Reader<'_> {
     async fn read(&self, db: &mut PgSession, range: Range, most_bytes: usize) -> Result<Stretch, Failure> {
         // Reading one more than requested shows if there are more.
         let wanted = Range { limit: range.limit + 1, ..range };
+        let mut is_reduced = false;
         let mut entries = match from_window(self.app, db, self.user, self.conversation, self.scope, &wanted).await? {
             Some(entries) => entries,
             None => {
-                let rows = history::list_messages(db, self.conversation, self.user, wanted).await?;
+                let mut rows = history::list_messages(db, self.conversation, self.user, wanted).await?;
+                is_reduced = drop_surplus(&mut rows, range.from_newest, most_bytes);
                 entry::open(self.app, db, &rows).await?
             }
         };
+        is_reduced &= !entries.is_empty();
         // The end at which the range begins is shown.
         let messages = entries.iter().map(|entry| &entry.message);
         let fits = if range.from_newest { fitting(messages.rev(), most_bytes) } else { fitting(messages, most_bytes) };
         let asked = entries.len().min(usize::try_from(range.limit).unwrap_or(usize::MAX));
-        let is_cut = fits < asked;
+        let is_cut = fits < asked || is_reduced;
         let fits = fits.min(asked);
-        let has_more = entries.len() > fits;
+        let has_more = entries.len() > fits || is_reduced;
         if range.from_newest {
             entries.drain(..entries.len() - fits);
         } else {
@@ -155,6 +158,28 @@ impl Reader<'_> {
         }
         Ok(Stretch { entries, has_more, is_cut })
     }
+}
+
+/// Drops rows that cannot be shown with those before them, so that they are not opened in vain; true if there were any.
+/// A sealed text is longer than the text, and a message in JSON is longer still.
+fn drop_surplus(rows: &mut Vec<MessageRow>, from_newest: bool, max_bytes: usize) -> bool {
+    let mut bytes = 0;
+    let mut may_fit = |row: &&MessageRow| {
+        let may_fit = bytes <= max_bytes;
+        bytes += row.content.len();
+        may_fit
+    };
+    let kept = match from_newest {
+        true => rows.iter().rev().take_while(&mut may_fit).count(),
+        false => rows.iter().take_while(&mut may_fit).count(),
+    };
+    let surplus = rows.len() - kept;
+    if from_newest {
+        rows.drain(..surplus);
+    } else {
+        rows.truncate(kept);
+    }
+    surplus > 0
 }
 
 /// The entries of the range, taken from the conversation's newest messages in Redis; `None` if the range reaches

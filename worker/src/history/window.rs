@@ -71,6 +71,10 @@ impl Window {
     }
 
     pub async fn store(&self, app: &App, conversation: ConversationId) {
+        let contents: usize = self.entries.iter().map(|entry| entry.message.content.len()).sum();
+        if contents > MAX_BYTES {
+            return;
+        }
         let Ok(json) = serde_json::to_vec(self) else { return };
         if json.len() > MAX_BYTES {
             return;

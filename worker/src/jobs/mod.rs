@@ -1,5 +1,6 @@
 //! Background jobs, one file each.
 
+pub mod crowded;
 pub mod departures;
 pub mod heartbeat;
 pub mod presence;

@@ -69,6 +69,7 @@ async fn end_graces(app: &App, gone: &mut Vec<UserId>) -> anyhow::Result<()> {
         }
         let mut db = app.db.acquire().await?;
         presence::announce(app, &mut db, gone, Transition::WentOffline).await?;
+        app.presence.end_announced(&app.redis, gone).await?;
         gone.clear();
     }
 }
@@ -80,7 +81,7 @@ async fn register_late(app: &App) -> anyhow::Result<()> {
     let mut result = Ok(());
     for (gateway, sessions) in late {
         let registered = async {
-            presence::register(app, gateway, &sessions).await?;
+            app.presence.register(&app.redis, gateway, &sessions).await?;
             let users: Vec<UserId> = sessions.iter().map(|session| session.user).collect();
             presence::announce(app, &mut app.db.acquire().await?, &users, Transition::CameOnline).await
         };
@@ -163,8 +164,8 @@ async fn restore_status(app: &App, db: &mut PgSession) -> anyhow::Result<Vec<Use
 struct Silent(HashMap<String, (f64, Instant)>);
 
 impl Silent {
-    /// Records all old heartbeats; returns the gateways whose heartbeats have been old for long enough.
-    fn note(&mut self, old: Vec<(String, f64)>, now: Instant) -> Vec<String> {
+    /// Records all old heartbeats; returns those that have been old for long enough, with their gateways.
+    fn note(&mut self, old: Vec<(String, f64)>, now: Instant) -> Vec<(String, f64)> {
         let noted = old.into_iter().map(|(gateway, beat)| {
             let since = match self.0.get(&gateway) {
                 Some((known, since)) if *known == beat => *since,
@@ -174,7 +175,7 @@ impl Silent {
         });
         self.0 = noted.collect();
         let dead = self.0.iter().filter(|(_, (_, since))| now.duration_since(*since) >= DEAD_AFTER);
-        dead.map(|(gateway, _)| gateway.clone()).collect()
+        dead.map(|(gateway, (beat, _))| (gateway.clone(), *beat)).collect()
     }
 }
 
@@ -185,7 +186,7 @@ async fn bury_dead_gateways(app: &App, silent: &mut Silent) -> Result<(), Error>
         sender.zrangebyscore(key, f64::NEG_INFINITY, oldest, true, Some((0, MAX_DEAD))).await
     })
     .await?;
-    for member in silent.note(old, Instant::now()) {
+    for (member, beat) in silent.note(old, Instant::now()) {
         if let Ok(id) = Uuid::try_parse(&member) {
             let gateway = GatewayId(id);
             let sessions = app.presence.sessions_of(&app.redis, gateway).await?;
@@ -196,18 +197,8 @@ async fn bury_dead_gateways(app: &App, silent: &mut Silent) -> Result<(), Error>
                 app.presence.close(&app.redis, gateway, chunk, app.settings.common.offline_grace_period).await?;
             }
         }
-        // Last, so that another worker continues if this one fails. A gateway that came back meanwhile sends its next
-        // heartbeat within a second.
-        let () = keyed!(&app.redis, &heartbeats, |sender, key| {
-            let member = member.clone();
-            async move { sender.zrem(key, member).await }
-        })
-        .await?;
-        if let Ok(id) = Uuid::try_parse(&member)
-            && !app.presence.sessions_of(&app.redis, GatewayId(id)).await?.is_empty()
-        {
-            presence::suspect(app, GatewayId(id)).await?;
-        }
+        // Last, so that another worker continues if this one fails.
+        app.presence.forget(&app.redis, &member, beat).await?;
     }
     Ok(())
 }
@@ -221,7 +212,8 @@ mod tests {
         let (mut silent, start) = (Silent::default(), Instant::now());
         let mut at = |beats: &[(&str, f64)], seconds: u64| {
             let old = beats.iter().map(|(gateway, beat)| ((*gateway).to_owned(), *beat)).collect();
-            let mut dead = silent.note(old, start + Duration::from_secs(seconds));
+            let dead = silent.note(old, start + Duration::from_secs(seconds));
+            let mut dead: Vec<String> = dead.into_iter().map(|(gateway, _)| gateway).collect();
             dead.sort();
             dead
         };

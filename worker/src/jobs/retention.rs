@@ -11,6 +11,7 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::app::App;
+use crate::jobs::crowded;
 use crate::store::purge::{self, LogPlace};
 use crate::store::replay::first_id;
 use crate::store::{Spelled, api_keys, audit, changes, shared_events, sign_ins};
@@ -30,8 +31,6 @@ const EVENTS_PER_TRANSACTION: i64 = 200;
 /// How many changes of a conversation are kept, however old they are.
 const CHANGES_KEPT: i64 = 10_000;
 const CONVERSATIONS_TOGETHER: i64 = 500;
-/// How many users with too many waiting events are handled in one round; the others wait for the next one.
-const USERS_TOGETHER: i64 = 1_000;
 const PAUSE: Duration = Duration::from_millis(20);
 /// The worker that holds this advisory lock cleans up.
 const LOCK: i64 = 0x6368_6174_5245_5431;
@@ -46,7 +45,7 @@ pub async fn run(app: Arc<App>, lifecycle: Lifecycle) -> anyhow::Result<()> {
             clean_sign_ins(&app, &lifecycle).await?;
             clean_events(&app, &lifecycle).await?;
             clean_shared_events(&app, &lifecycle).await?;
-            clean_crowded(&app, &lifecycle).await?;
+            crowded::clean(&app, &lifecycle).await?;
             clean_changes(&app, &lifecycle).await
         };
         if let Err(error) = cleaned.await {
@@ -160,32 +159,6 @@ async fn clean_shared_events(app: &App, lifecycle: &Lifecycle) -> sqlx::Result<(
         }
         drop(db);
         tokio::time::sleep(PAUSE).await;
-    }
-    Ok(())
-}
-
-/// Walks the users with more waiting events than allowed; the oldest are deleted.
-async fn clean_crowded(app: &App, lifecycle: &Lifecycle) -> sqlx::Result<()> {
-    // More than a replay holds, so that its user learns that it is not complete.
-    let most = i64::from(app.settings.waiting_events_per_user).max(i64::from(app.settings.replay_limit) + 1);
-    let mut db = app.db.acquire().await?;
-    let crowded = purge::list_crowded(&mut db, most, USERS_TOGETHER).await?;
-    drop(db);
-    for user in crowded {
-        while !lifecycle.is_draining() {
-            let mut db = app.db.acquire().await?;
-            let mut transaction = db.begin().await?;
-            if !purge::try_lock(&mut transaction, LOCK).await? {
-                return Ok(());
-            }
-            let deleted = purge::delete_surplus_events(&mut transaction, user, most, COMMANDS_PER_TRANSACTION).await?;
-            transaction.commit().await?;
-            if deleted < COMMANDS_PER_TRANSACTION as u64 {
-                break;
-            }
-            drop(db);
-            tokio::time::sleep(PAUSE).await;
-        }
     }
     Ok(())
 }

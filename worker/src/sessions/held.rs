@@ -1,5 +1,5 @@
-//! Which conversations and messages the ids stand for that only the original and its clients used, for many gateways' requests by one
-//! query each.
+//! Looks up the conversations and messages of ids that only the original and its clients used, for many gateways'
+//! requests by one query each.
 
 use std::collections::HashMap;
 
@@ -18,6 +18,7 @@ pub async fn look_up(db: &mut PgSession, requests: &[Request]) -> Result<Vec<Out
     for request in requests {
         match &request.internal {
             Internal::HeldConversation { held } => of_conversations.push(held.clone()),
+            Internal::HeldConversations { held } => of_conversations.extend_from_slice(held),
             Internal::HeldMessage { held } => of_messages.push(held.clone()),
             _ => {}
         }
@@ -41,6 +42,9 @@ fn reply(
     match &request.internal {
         Internal::HeldMessage { held } => InternalReply::HeldMessage(messages.get(held).copied()),
         Internal::HeldConversation { held } => InternalReply::HeldConversation(conversations.get(held).copied()),
+        Internal::HeldConversations { held } => {
+            InternalReply::HeldConversations(held.iter().map(|held| conversations.get(held).copied()).collect())
+        }
         _ => InternalReply::HeldConversation(None),
     }
 }

@@ -64,7 +64,7 @@ async fn open_sessions(app: &App, requests: &[Request], candidates: &HashMap<usi
     }
     let mut users = Vec::new();
     for (gateway, sessions) in by_gateway {
-        if let Err(error) = presence::register(app, gateway, &sessions).await {
+        if let Err(error) = app.presence.register(&app.redis, gateway, &sessions).await {
             tracing::warn!(%error, sessions = sessions.len(), "sessions open that could not be registered yet");
             app.late_sessions.push(gateway, &sessions);
             continue;

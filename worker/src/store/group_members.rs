@@ -90,13 +90,15 @@ pub async fn insert_members(db: &mut PgSession, group: GroupId, users: &[UserId]
     Ok(())
 }
 
-/// Ends memberships, and deletes everything from this group that waits for these users.
+/// Ends memberships, and deletes everything from this group that waits for these users. Each event is looked up by its
+/// id: others may have any number of events from the group.
 pub async fn delete_members(db: &mut PgSession, group: GroupId, users: &[UserId]) -> sqlx::Result<()> {
     sqlx::query!(
         "WITH members AS (DELETE FROM group_members WHERE group_id = $1 AND user_id = ANY($2)),
               cursors AS (DELETE FROM conversation_members WHERE conversation_id = $1 AND user_id = ANY($2))
-         DELETE FROM event_queue q USING event_log l
-         WHERE q.user_id = ANY($2) AND q.delivered_at IS NULL AND l.event_id = q.event_id AND l.conversation_id = $1",
+         DELETE FROM event_queue q
+         WHERE q.user_id = ANY($2) AND q.delivered_at IS NULL
+             AND (SELECT l.conversation_id FROM event_log l WHERE l.event_id = q.event_id) = $1",
         group.to_string(),
         &raw(users)
     )

@@ -124,8 +124,9 @@ pub async fn delete_waiting_direct_events(
     participants: &[UserId],
 ) -> sqlx::Result<()> {
     sqlx::query!(
-        "DELETE FROM event_queue q USING event_log l
-         WHERE q.user_id = ANY($2) AND q.delivered_at IS NULL AND l.event_id = q.event_id AND l.conversation_id = $1",
+        "DELETE FROM event_queue q
+         WHERE q.user_id = ANY($2) AND q.delivered_at IS NULL
+             AND (SELECT l.conversation_id FROM event_log l WHERE l.event_id = q.event_id) = $1",
         conversation.to_string(),
         &raw(participants)
     )
@@ -159,6 +160,20 @@ pub async fn list_crowded(db: &mut PgSession, most: i64, limit: i64) -> sqlx::Re
         "SELECT user_id FROM event_queue WHERE delivered_at IS NULL GROUP BY user_id HAVING count(*) > $1 LIMIT $2",
         most,
         limit
+    )
+    .fetch_all(db)
+    .await?;
+    typed(users)
+}
+
+/// Those of these users who have more than `most` waiting events.
+pub async fn list_crowded_among(db: &mut PgSession, users: &[UserId], most: i64) -> sqlx::Result<Vec<UserId>> {
+    let users = sqlx::query_scalar!(
+        r#"SELECT u.user_id AS "user_id!" FROM unnest($1::bigint[]) AS u (user_id)
+           WHERE EXISTS (SELECT FROM event_queue q WHERE q.user_id = u.user_id AND q.delivered_at IS NULL
+                         ORDER BY q.event_id OFFSET $2 LIMIT 1)"#,
+        &raw(users),
+        most
     )
     .fetch_all(db)
     .await?;

@@ -256,3 +256,30 @@ async fn a_worker_with_another_key_than_the_stored_messages_stops() {
     let failure = format!("{:?}", ended.unwrap_err());
     assert!(failure.contains("key id 1") && failure.contains("CHAT_ENCRYPTION_KEY"), "{failure}");
 }
+
+/// Of long messages a page holds fewer than were asked for. Opening the others would be work that nobody is charged for.
+#[tokio::test]
+async fn a_page_opens_no_more_than_it_may_show() {
+    let harness = Harness::start("longpages").await;
+    let [alice, bob] = harness.users(["alice", "bob"]).await;
+    let long = "\u{8a9e}".repeat(5_000);
+    for number in 1..=150 {
+        let send =
+            json!({"type": "send_message", "recipientId": bob, "content": format!("{number} {}", &long[..14_970])});
+        harness.expect(alice, send, "message_sent").await;
+    }
+    // What does not fit cannot be opened.
+    sqlx::query("UPDATE private_messages SET mac = '' WHERE seq NOT BETWEEN 31 AND 110")
+        .execute(&harness.db)
+        .await
+        .unwrap();
+    let before = harness.unreadable_rows();
+    for request in [json!({"limit": 200, "beforeSeq": 111}), json!({"limit": 200, "afterSeq": 30})] {
+        let answer = page(&harness, bob, alice, request.clone()).await;
+        let messages = answer["messages"].as_array().unwrap();
+        assert!((60..80).contains(&messages.len()), "{request}: {}", messages.len());
+        assert_eq!(answer["hasMore"], true, "{request}");
+        assert_eq!(answer["pagination"]["limit"], messages.len() as u64, "{request}");
+    }
+    assert_eq!(harness.unreadable_rows(), before);
+}

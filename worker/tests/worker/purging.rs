@@ -201,3 +201,45 @@ async fn of_too_many_waiting_events_the_newest_are_kept() {
         .unwrap();
     assert_eq!(oldest, "00000000-0000-7000-8000-000000005901");
 }
+
+/// Taking a member out of a group must not hold up others while a great many of its events wait for the member.
+#[tokio::test]
+async fn no_command_deletes_more_events_than_may_wait_for_a_user() {
+    const MOST: i64 = 2_000;
+    const PART: i64 = 5_000;
+    let settings = [("WAITING_EVENTS_PER_USER", "2000"), ("REPLAY_LIMIT", "1000")];
+    let harness = Harness::start_with("crowdedmember", &settings).await;
+    let [alice, bob] = harness.users(["alice", "bob"]).await;
+    let group = create(&harness, alice, &[bob]).await;
+    let (first, last) = (1, 200_000);
+    let rows = format!(
+        "INSERT INTO event_log (event_id, conversation_id, body)
+         SELECT lpad(to_hex(n), 32, '0')::uuid, '{group}', '' FROM generate_series({first}, {last}) n;
+         INSERT INTO event_queue (user_id, event_id)
+         SELECT {bob}, lpad(to_hex(n), 32, '0')::uuid FROM generate_series({first}, {last}) n;
+         ANALYZE;
+         CREATE TABLE deleted (events bigint, by_job boolean);
+         CREATE FUNCTION note_deleted() RETURNS trigger LANGUAGE plpgsql AS $$
+         BEGIN
+             INSERT INTO deleted SELECT count(*), EXISTS (SELECT FROM group_members WHERE user_id = {bob}) FROM gone;
+             RETURN NULL;
+         END $$;
+         CREATE TRIGGER note_deleted AFTER DELETE ON event_queue REFERENCING OLD TABLE AS gone
+         FOR EACH STATEMENT EXECUTE FUNCTION note_deleted()"
+    );
+    sqlx::raw_sql(&rows).execute(&harness.db).await.unwrap();
+    loop {
+        let answer = harness.command(alice, command("remove_group_member", group, bob)).await;
+        if answer["type"] == "member_removed" {
+            break;
+        }
+        assert_eq!(answer["code"], "SERVICE_UNAVAILABLE", "{answer}");
+    }
+    let deleted: Vec<(i64, bool)> =
+        sqlx::query_as("SELECT events, by_job FROM deleted").fetch_all(&harness.db).await.unwrap();
+    for (events, by_job) in deleted {
+        assert!(events <= if by_job { PART } else { MOST }, "{events} in one transaction");
+    }
+    let left = "SELECT count(*) FROM event_queue q JOIN event_log l USING (event_id) WHERE l.body = ''";
+    assert_eq!(sqlx::query_scalar::<_, i64>(left).fetch_one(&harness.db).await.unwrap(), 0);
+}

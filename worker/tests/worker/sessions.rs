@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use fred::prelude::*;
 use serde_json::{Value, json};
 use shared::clock::{self, Timestamp};
-use shared::ids::{ConnectionId, Epoch, GatewayId, TokenId, UserId};
+use shared::ids::{ConnectionId, ConversationId, Epoch, GatewayId, MessageId, TokenId, UserId};
 use shared::publication::{Header, Receipt};
 use shared::redis::keys::Channel;
 use shared::redis::presence::{PresenceScripts, UserSession};
@@ -48,6 +48,29 @@ async fn tokens_of_unknown_users_and_revoked_ones_open_nothing() {
         let InternalReply::Refused { auth_error } = harness.internal(user, authenticate(token)).await else { panic!() };
         let error: Value = serde_json::from_slice(&auth_error).unwrap();
         assert_eq!((&error["type"], &error["code"]), (&json!("auth_error"), &json!(code)));
+    }
+}
+
+#[tokio::test]
+async fn held_ids_are_looked_up_alone_and_together() {
+    let harness = Harness::start("held").await;
+    let alice = harness.user("alice").await;
+    let (direct, message) = (ConversationId::direct(UserId(1), UserId(2)), MessageId(Uuid::from_u128(7)));
+    let insert = "INSERT INTO held_conversation_ids (held_id, conversation_id) VALUES ('dm-1-2', 'conv_1_2')";
+    sqlx::query(insert).execute(&harness.db).await.unwrap();
+    let insert = "INSERT INTO held_message_ids (held_id, message_id) VALUES ('draft 17', $1)";
+    sqlx::query(insert).bind(message.0).execute(&harness.db).await.unwrap();
+    let (known, unknown) = ("dm-1-2".to_owned(), "draft 17".to_owned());
+    for (question, reply) in [
+        (Internal::HeldConversation { held: known.clone() }, InternalReply::HeldConversation(Some(direct))),
+        (Internal::HeldConversation { held: unknown.clone() }, InternalReply::HeldConversation(None)),
+        (Internal::HeldMessage { held: unknown.clone() }, InternalReply::HeldMessage(Some(message))),
+        (
+            Internal::HeldConversations { held: vec![unknown, known] },
+            InternalReply::HeldConversations(vec![None, Some(direct)]),
+        ),
+    ] {
+        assert_eq!(harness.internal(alice, question).await, reply);
     }
 }
 
@@ -281,6 +304,108 @@ async fn a_session_opened_for_a_gateway_that_is_gone_ends() {
     let key = harness.keys.heartbeats("gateway");
     let _: i64 = harness.redis.zrem(key, harness.gateway.to_string()).await.unwrap();
     resumed(&harness, alice, 1).await;
+    let offline = harness.wait_for("user_offline", |p| p.json()["type"] == "user_offline").await;
+    assert_eq!(offline.json()["user"]["userId"], alice.to_string());
+}
+
+/// Its process is killed between taking users off the list and announcing it.
+#[tokio::test]
+async fn who_went_offline_is_announced_though_a_worker_dies() {
+    let harness = Harness::start_with("killedworker", &[("OFFLINE_GRACE_PERIOD", "100ms")]).await;
+    let alice = harness.user("alice").await;
+    resumed(&harness, alice, 1).await;
+    harness.wait_for("user_online", |p| p.json()["type"] == "user_online").await;
+    let presence = PresenceScripts::new(harness.keys.clone());
+    let session = UserSession { user: alice, connection: ConnectionId(1) };
+    // Faster than the worker of this test, which looks every half second.
+    let taken = loop {
+        presence.open(&harness.redis, harness.gateway, &[session]).await.unwrap();
+        presence.close(&harness.redis, harness.gateway, &[session], Duration::ZERO).await.unwrap();
+        let gone = presence.end_graces(&harness.redis, Duration::from_secs(60), 10).await.unwrap();
+        if gone == [alice] {
+            break Instant::now();
+        }
+    };
+    assert!(presence.online_among(&harness.redis, &[alice]).await.unwrap().is_empty());
+    harness.wait_for("user_offline", |p| p.json()["type"] == "user_offline").await;
+    assert!(taken.elapsed() >= Duration::from_secs(3), "not by the worker that took her off the list");
+    let grace = harness.keys.grace_periods();
+    harness.until(&format!("SELECT NOT online FROM user_status WHERE user_id = {alice}")).await;
+    let forgotten = async {
+        while harness.redis.zcard::<u64, _>(&grace).await.unwrap() > 0 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(crate::harness::DEADLINE, forgotten).await.expect("announced once");
+}
+
+/// While the database is slow, a session may end, and its grace period with it, before others are told that it began.
+#[tokio::test]
+async fn who_left_before_being_announced_is_not_shown_as_online() {
+    let harness = Harness::start_with("leftearly", &[("OFFLINE_GRACE_PERIOD", "100ms")]).await;
+    let alice = harness.user("alice").await;
+    let presence = PresenceScripts::new(harness.keys.clone());
+    let is_online = async || !presence.online_among(&harness.redis, &[alice]).await.unwrap().is_empty();
+    let until = async |online: bool| {
+        let changed = async {
+            while is_online().await != online {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        tokio::time::timeout(crate::harness::DEADLINE, changed).await.expect("the registry changes");
+    };
+    // Needed for the replay, which comes after the registration and before the announcement.
+    let mut holding = harness.db.begin().await.unwrap();
+    sqlx::query("LOCK TABLE event_queue IN ACCESS EXCLUSIVE MODE").execute(&mut *holding).await.unwrap();
+    let request = harness.prepare_internal(alice, resume(1));
+    harness.append(&request).await;
+    until(true).await;
+    let session = UserSession { user: alice, connection: ConnectionId(1) };
+    presence.close(&harness.redis, harness.gateway, &[session], Duration::ZERO).await.unwrap();
+    until(false).await;
+    // The end of the grace period has been announced, which changed nothing.
+    let grace = harness.keys.grace_periods();
+    while harness.redis.zcard::<u64, _>(&grace).await.unwrap() > 0 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    holding.rollback().await.unwrap();
+    let id = request.envelope.id;
+    harness.wait_for("the reply", |p| p.header == Header::Internal { command: id }).await;
+    let is_told = |p: &Published| !p.payload.is_empty() && p.json()["type"] == "user_online";
+    let told = harness.published().iter().filter(|p| !matches!(p.header, Header::Internal { .. })).any(is_told);
+    assert!(!told, "nobody would be told that she went");
+    harness.until(&format!("SELECT NOT EXISTS (SELECT FROM user_status WHERE online AND user_id = {alice})")).await;
+}
+
+/// As if the request had waited for so long in a worker that is slow.
+#[tokio::test]
+async fn a_session_opened_while_its_gateway_is_buried_ends() {
+    let harness = Harness::without_worker("buried", &[]).await;
+    let (gateway, key) = (harness.gateway.to_string(), harness.keys.heartbeats("gateway"));
+    let presence = PresenceScripts::new(harness.keys.clone());
+    let long_ago = (Timestamp::now().0 - 60_000) as f64;
+    let _: i64 = harness.redis.zadd(&key, None, None, false, false, (long_ago, gateway.as_str())).await.unwrap();
+    // One worker has seen that no session is left; then another one registers a session, and looks at the gateway.
+    presence.suspect(&harness.redis, harness.gateway).await.unwrap();
+    presence.forget(&harness.redis, &gateway, long_ago).await.unwrap();
+    let beat: Option<f64> = harness.redis.zscore(&key, gateway.as_str()).await.unwrap();
+    let beat = beat.expect("it is looked at once more");
+    presence.forget(&harness.redis, &gateway, beat).await.unwrap();
+    assert_eq!(harness.redis.zcard::<u64, _>(&key).await.unwrap(), 0);
+    // One that lives is not taken for silent.
+    let now = Timestamp::now().0 as f64;
+    let _: i64 = harness.redis.zadd(&key, None, None, false, false, (now, gateway.as_str())).await.unwrap();
+    presence.suspect(&harness.redis, harness.gateway).await.unwrap();
+    assert_eq!(harness.redis.zscore::<f64, _, _>(&key, gateway.as_str()).await.unwrap(), now);
+}
+
+#[tokio::test]
+async fn a_session_opened_just_before_its_gateway_stops_ends() {
+    let harness = Harness::start_with("stopping", &[("OFFLINE_GRACE_PERIOD", "100ms")]).await;
+    let alice = harness.user("alice").await;
+    resumed(&harness, alice, 1).await;
+    // What a gateway does last.
+    PresenceScripts::new(harness.keys.clone()).retire(&harness.redis, harness.gateway).await.unwrap();
     let offline = harness.wait_for("user_offline", |p| p.json()["type"] == "user_offline").await;
     assert_eq!(offline.json()["user"]["userId"], alice.to_string());
 }

@@ -16,6 +16,7 @@ use crate::api::error::ApiError;
 use crate::gateway::Gateway;
 use crate::http::reply::Response;
 use crate::lanes::admit::{Admitted, Ordered};
+use crate::lanes::held_ids::HeldIds;
 
 /// What identifies a repetition of the request.
 pub fn repetition(gateway: &Gateway, request: &Parsed) -> Result<Option<Repetition>, ApiError> {
@@ -39,7 +40,18 @@ pub fn repetition(gateway: &Gateway, request: &Parsed) -> Result<Option<Repetiti
     Ok(Some(Repetition { key, fingerprint: request.fingerprint, command: proposed }))
 }
 
+/// Returns ids that may be the original's and for which the command is rejected, with the rejection.
+pub fn held_ids(gateway: &Gateway, request: &Parsed) -> Option<(HeldIds, Invalid)> {
+    let ServerOperation::Command(name) = request.endpoint.operation else { return None };
+    let invalid = read(gateway, name, request).ok()?.err()?;
+    Some((HeldIds::find(Fields(&request.fields), invalid.field)?, invalid))
+}
+
 fn decode(gateway: &Gateway, name: &str, request: &Parsed) -> Result<Command, ApiError> {
+    read(gateway, name, request)?.map_err(|invalid| ApiError::invalid(&invalid))
+}
+
+fn read(gateway: &Gateway, name: &str, request: &Parsed) -> Result<Result<Command, Invalid>, ApiError> {
     let caller = request.acting()?;
     let context = DecodeContext { caller, limits: &gateway.limits };
     let mut fields = request.fields.clone();
@@ -48,8 +60,7 @@ fn decode(gateway: &Gateway, name: &str, request: &Parsed) -> Result<Command, Ap
         // like any unknown field.
         fields.entry("clientMessageId").or_insert_with(|| Value::from(key.as_str()));
     }
-    let decoded = Command::decode(name, Fields(&fields), &context).ok_or_else(ApiError::nothing)?;
-    decoded.map_err(|invalid| ApiError::invalid(&invalid))
+    Command::decode(name, Fields(&fields), &context).ok_or_else(ApiError::nothing)
 }
 
 /// True if the message is a system message.

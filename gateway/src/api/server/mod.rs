@@ -101,7 +101,13 @@ async fn carry_out(
         true => body::read(incoming.headers, body, gateway.settings.max_payload_bytes).await?,
         false => Vec::new(),
     };
-    let request = Parsed::new(&incoming, &body)?;
+    let mut request = Parsed::new(&incoming, &body)?;
+    while let Some((held, invalid)) = command::held_ids(gateway, &request) {
+        // Nobody else learns which ids exist.
+        allow(gateway, address, &key, server_call(&key, &request)).await?;
+        let known = held.look_up(&gateway.requests, request.acting()?).await.map_err(ApiError::of_rejection)?;
+        known.ok_or_else(|| ApiError::invalid(&invalid))?.put(&mut request.fields);
+    }
     let command = authorise(gateway, address, &key, &request).await?;
     match endpoint.operation {
         ServerOperation::Command(name) => command::run(gateway, name, request, command).await,
@@ -146,23 +152,37 @@ async fn count(gateway: &Gateway, address: Address, key: Option<&ApiKey>) -> Res
     }
 }
 
-/// Asks a worker to check the key; returns the id of the command that the request becomes. A repetition gets the id of
-/// the first request.
+/// Asks a worker to check the key and to record the request; returns the id of the command that the request becomes. A
+/// repetition gets the id of the first request.
 async fn authorise(
     gateway: &Gateway,
     address: Address,
     key: &ApiKey,
     request: &Parsed,
 ) -> Result<Option<Uuid>, ApiError> {
-    let call = HttpRequest::ServerCall(ServerCall {
+    let call = ServerCall {
+        action: request.is_audited().then(|| request.endpoint.action().to_owned()),
+        repetition: command::repetition(gateway, request)?,
+        ..server_call(key, request)
+    };
+    allow(gateway, address, key, call).await
+}
+
+/// A use of the key that leaves no trace.
+fn server_call(key: &ApiKey, request: &Parsed) -> ServerCall {
+    ServerCall {
         key_id: key.id.clone(),
         key_hash: key.hash.clone(),
         scope: request.endpoint.scope.as_str().to_owned(),
-        action: request.is_audited().then(|| request.endpoint.action().to_owned()),
+        action: None,
         user: request.user,
-        repetition: command::repetition(gateway, request)?,
-    });
-    match gateway.requests.ask(request.user.unwrap_or(NOBODY), &Internal::Http(call), None).await {
+        repetition: None,
+    }
+}
+
+async fn allow(gateway: &Gateway, address: Address, key: &ApiKey, call: ServerCall) -> Result<Option<Uuid>, ApiError> {
+    let user = call.user.unwrap_or(NOBODY);
+    match gateway.requests.ask(user, &Internal::Http(HttpRequest::ServerCall(call)), None).await {
         InternalReply::Allowed { command } => {
             gateway.known_keys.insert(key);
             Ok(command)

@@ -1,6 +1,7 @@
 //! Turns a request into the fields that its command expects, from path, query and body.
 
 use http::{HeaderMap, StatusCode, header};
+use percent_encoding::percent_decode_str;
 use serde_json::{Map, Number, Value};
 use sha2::{Digest, Sha256};
 use shared::ids::UserId;
@@ -46,9 +47,10 @@ impl Parsed {
         let fingerprint = fingerprint(incoming, &fields);
         let mut user = None;
         for &(name, value) in &incoming.parameters {
+            let value = percent_decode_str(value).decode_utf8_lossy();
             match field_of(name) {
                 Some(field) => drop(fields.insert(field.to_owned(), Value::from(value))),
-                None => user = Some(acting_user(value)?),
+                None => user = Some(acting_user(&value)?),
             }
         }
         let idempotency_key = idempotency_key(incoming)?;

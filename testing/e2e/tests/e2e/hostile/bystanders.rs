@@ -107,6 +107,12 @@ async fn sign_in(gateway: &str, user: &User, ends_at: Instant) -> Measured {
         match tokio::time::timeout(PATIENCE, Client::login(gateway, &user.token)).await {
             Ok(Ok(mut client)) => {
                 measured.latencies.push(started.elapsed());
+                // What a client asks for next.
+                match client.request_within(json!({"type": "get_inbox"}), PATIENCE).await {
+                    Ok(answer) if event_type(&answer) == "inbox" => {}
+                    Ok(answer) => measured.refused.push(answer),
+                    Err(error) => measured.refused.push(json!(error.to_string())),
+                }
                 client.close().await;
             }
             Ok(Err(error)) => measured.refused.push(json!(error.to_string())),
