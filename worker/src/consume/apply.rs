@@ -16,6 +16,7 @@ use shared::stream::Envelope;
 use shared::telemetry::traces::{KeyValue, Span, SpanKind, TraceContext, log_span};
 use shared::telemetry::with_causes;
 use shared::wire::DecodeError;
+use tokio::sync::Notify;
 use tracing::Instrument;
 
 use super::item::{self, Item, Plan, Work};
@@ -57,6 +58,8 @@ pub struct Unfinished {
 pub struct Batch<'a> {
     app: &'a Arc<App>,
     leases: &'a [Lease],
+    /// Notified when the hook before send has decided about one of the commands.
+    decided: &'a Arc<Notify>,
     items: Vec<Item>,
     settlement: Settlement,
     /// Partitions with entries that were left in the stream.
@@ -70,10 +73,17 @@ pub struct Batch<'a> {
 
 impl<'a> Batch<'a> {
     /// Reads the entries, which come after what an earlier batch left held up. One that cannot be read goes to the dead letters.
-    pub fn new(app: &'a Arc<App>, leases: &'a [Lease], held_up: Vec<Item>, entries: Vec<RawEntry>) -> Self {
+    pub fn new(
+        app: &'a Arc<App>,
+        leases: &'a [Lease],
+        decided: &'a Arc<Notify>,
+        held_up: Vec<Item>,
+        entries: Vec<RawEntry>,
+    ) -> Self {
         let mut batch = Batch {
             app,
             leases,
+            decided,
             items: held_up,
             settlement: Settlement::default(),
             left: Vec::new(),
@@ -139,7 +149,7 @@ impl<'a> Batch<'a> {
             }
         };
         let mut item = Item::new(lease, stream, raw, subject, work);
-        item.review = before_send::review(self.app, || match &item.work {
+        item.review = before_send::review(self.app, self.decided, || match &item.work {
             Work::Send(send) => before_send::Subject::send(send),
             Work::Other(other) => {
                 let (message, content, metadata) = other.command.edit()?;

@@ -239,6 +239,36 @@ async fn a_slow_answer_holds_up_its_conversation_and_no_other() {
 }
 
 #[tokio::test]
+async fn a_held_message_goes_on_as_soon_as_the_hook_answers() {
+    // A read lasts as long as the interval unless something comes.
+    let settings = [("LEASE_INTERVAL", "10s"), ("LEASE_TTL", "50s"), ("BEFORE_SEND_TIMEOUT", "5s")];
+    let (harness, receiver) = start("hookprompt", &settings).await;
+    let [alice, bob, carol] = harness.users(["alice", "bob", "carol"]).await;
+    receiver.behave(|post| match content_of(post).as_str() {
+        "slow" => Reply::After(Duration::from_secs(1), Box::new(answer(json!({"action": "allow"})))),
+        _ => answer(json!({"action": "allow"})),
+    });
+    let began = Instant::now();
+    for n in 0..3 {
+        harness.send(alice, bob, &format!("{n}")).await;
+    }
+    // One that waits longer than a later one of another conversation, and one behind it.
+    let mut waiting = Vec::new();
+    for (to, content) in [(bob, "slow"), (bob, "behind"), (carol, "other")] {
+        let prepared = harness.prepare(alice, &message(to, content));
+        harness.append(&prepared).await;
+        waiting.push(prepared.envelope.id);
+    }
+    assert_eq!(harness.answer(waiting[2]).await["type"], "message_sent");
+    assert!(!harness.was_answered(waiting[0]));
+    for id in waiting {
+        assert_eq!(harness.answer(id).await["type"], "message_sent");
+    }
+    assert!(began.elapsed() < Duration::from_secs(6), "{:?}", began.elapsed());
+    assert_eq!(contents(&history(&harness, bob, alice).await), ["0", "1", "2", "slow", "behind"]);
+}
+
+#[tokio::test]
 async fn a_message_delivered_again_is_shown_as_it_is_stored() {
     let (harness, receiver) = start("hookagain", &[]).await;
     let [alice, bob] = harness.users(["alice", "bob"]).await;
