@@ -401,3 +401,37 @@ async fn a_backend_lists_open_reports_and_closes_them() {
     assert_eq!(list(None).await.1["reports"].as_array().unwrap().len(), 2);
     assert_eq!(audited(&harness).await.pop().unwrap(), format!("key:k report_resolved {alice}"));
 }
+
+#[tokio::test]
+async fn what_has_ended_or_was_closed_long_ago_is_deleted() {
+    let settings = [("AUDIT_RETENTION", "1h"), ("GROUP_PURGE_AFTER", "0")];
+    let harness = Harness::without_worker("moderationkept", &settings).await;
+    let worker = harness.add_worker().await;
+    let [alice, bob, carol] = harness.users(["alice", "bob", "carol"]).await;
+    let group = create(&harness, alice, &[bob, carol]).await;
+    let gone = create(&harness, alice, &[bob]).await;
+    harness.expect(alice, mute(group, bob), "member_muted").await;
+    harness.expect(alice, ban(group, carol), "member_banned").await;
+    harness.expect(alice, mute(gone, bob), "member_muted").await;
+    for content in ["closed", "closed now", "open"] {
+        let sent = harness.send(alice, bob, content).await["messageId"].clone();
+        harness.expect(bob, report(&sent, content), "message_reported").await;
+    }
+    worker.start_draining();
+    harness.until("SELECT bool_and(owner IS NULL) FROM partition_leases").await;
+    for statement in [
+        "UPDATE group_sanctions SET ends_at = now() - interval '1 s' WHERE kind = 'mute'",
+        "UPDATE message_reports SET state = 'resolved', closed_at = now() WHERE report_id <> (SELECT max(report_id::text)::uuid FROM message_reports)",
+        "UPDATE message_reports SET closed_at = now() - interval '2 h' WHERE report_id = (SELECT min(report_id::text)::uuid FROM message_reports)",
+    ] {
+        run(&harness, statement).await;
+    }
+    harness.add_worker().await;
+    harness.until("SELECT count(*) = 1 FROM group_sanctions").await;
+    harness.until("SELECT count(*) = 2 FROM message_reports").await;
+    // A group that is purged takes its mutes and bans with it, whether they have ended or not.
+    harness.expect(alice, mute(gone, bob), "member_muted").await;
+    let delete = json!({"type": "delete_group", "groupId": gone, "permanent": true});
+    harness.expect(alice, delete, "group_deleted").await;
+    harness.until("SELECT count(*) = 1 AND bool_and(kind = 'ban') FROM group_sanctions").await;
+}
