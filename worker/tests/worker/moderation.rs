@@ -95,6 +95,8 @@ async fn a_muted_member_cannot_write_and_is_told_for_how_long() {
     harness.expect(bob, text(group, "fourth"), "group_message_sent").await;
     harness.expect(bob, edit, "group_message_edited").await;
     assert_eq!(info(bob).await.get("mute"), None);
+    let members = harness.expect(carol, json!({"type": "get_group_members", "groupId": group}), "group_members").await;
+    assert!(members["members"].as_array().unwrap().iter().all(|member| member.get("mute").is_none()), "{members}");
     harness.refused(alice, command("unmute_member", group, bob), "VALIDATION_ERROR").await;
     assert_eq!(audited(&harness).await, [format!("user:{alice} mute_member {bob}")]);
 }
@@ -118,6 +120,15 @@ async fn a_mute_without_an_end_outlives_the_membership() {
     harness.expect(alice, command("mute_member", group, bob), "member_muted").await;
     harness.expect(alice, command("transfer_ownership", group, bob), "ownership_transferred").await;
     harness.expect(bob, text(group, "mine"), "group_message_sent").await;
+    let info = harness.expect(bob, json!({"type": "get_group_info", "groupId": group}), "group_info").await;
+    assert_eq!(info.get("mute"), None);
+    // As after the owner's account was deleted.
+    harness.expect(bob, command("mute_member", group, alice), "member_muted").await;
+    harness.refused(alice, text(group, "x"), "MEMBER_MUTED").await;
+    run(&harness, "UPDATE group_members SET role = CASE role WHEN 'owner' THEN 'admin' ELSE 'owner' END").await;
+    let sent = harness.expect(alice, text(group, "mine again"), "group_message_sent").await;
+    let edit = json!({"type": "edit_group_message", "messageId": sent["messageId"], "content": "x"});
+    harness.expect(alice, edit, "group_message_edited").await;
 }
 
 #[tokio::test]
@@ -189,6 +200,8 @@ async fn a_banned_member_is_removed_and_stays_out_until_the_end() {
     assert_eq!(second.get("nextCursor"), None);
 
     end_sanctions(&harness).await;
+    let left = harness.expect(alice, list(Value::Null), "banned_members").await;
+    assert_eq!((&left["members"][0]["userId"], left.get("nextCursor")), (&json!(dave), None));
     harness.expect(alice, command("add_group_member", group, bob), "member_added").await;
     harness.expect(alice, command("unban_member", group, dave), "member_unbanned").await;
     harness.refused(alice, command("unban_member", group, dave), "VALIDATION_ERROR").await;
