@@ -71,7 +71,7 @@ impl Blob {
     }
 }
 
-pub const BLOBS: [Blob; 7] = [
+pub const BLOBS: [Blob; 9] = [
     Blob { seal: Seal::Metadata, ..Blob::plain("private_messages", "message_id", "metadata") },
     Blob { seal: Seal::Metadata, key_of: KeyOf::Group, ..Blob::plain("group_chats", "group_id", "metadata") },
     Blob::plain("event_log", "event_id", "body"),
@@ -80,4 +80,6 @@ pub const BLOBS: [Blob; 7] = [
     // Of an event for several endpoints all rows have the same bytes, and are replaced together.
     Blob::plain("webhook_deliveries", "event_id", "body"),
     Blob::plain("webhook_endpoints", "endpoint_id", "secrets"),
+    Blob::plain("group_sanctions", "sanction_id", "reason"),
+    Blob::plain("message_reports", "report_id", "reason"),
 ];

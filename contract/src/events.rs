@@ -22,6 +22,9 @@ use shared::events::membership::{
     MemberLeft, MemberPromoted, MemberRemoved, OwnershipTransferred, UserGroups,
 };
 use shared::events::message::{GroupAnnouncement, NewGroupMessage, NewMessage};
+use shared::events::moderation::{
+    BannedMembers, MemberBanned, MemberMuted, MemberUnbanned, MemberUnmuted, MessageReported,
+};
 use shared::events::presence::{OnlineUsers, UserOffline, UserOnline};
 use shared::events::session::{AuthError, AuthSuccess, Connected, EpochChanged, Pong, SessionConflict, TestResponse};
 use shared::events::sync::{SyncChanges, SyncComplete, SyncGone, SyncMessages};
@@ -107,12 +110,12 @@ fn own_schema<T: JsonSchema>(generator: &mut SchemaGenerator) -> Value {
 events! {
     Answer: Connected, AuthSuccess, AuthError, ErrorEvent, SessionConflict, Pong, TestResponse;
     Answer: MessageSent, GroupMessageSent, AnnouncementSent, ConversationStarted, PrivateMessages, GroupMessages,
-        PinnedMessages, Conversations, Inbox, UsersFound, BlockedUsers, SignIns, SignInEnded, UserGroups, GroupMembers, GroupInfo, CommunityList, CommunityMembers,
+        PinnedMessages, Conversations, Inbox, UsersFound, BlockedUsers, SignIns, SignInEnded, UserGroups, GroupMembers, GroupInfo, BannedMembers, MessageReported, CommunityList, CommunityMembers,
         CommunityProgress, OnlineUsers, SyncChanges, SyncMessages, SyncGone, SyncComplete;
     Message: NewMessage, NewGroupMessage, GroupAnnouncement;
     Durable: MentionedInGroup, MessageEdited, GroupMessageEdited, MessageDeleted, GroupMessageDeleted, ReactionAdded,
         ReactionRemoved, GroupReactionAdded, GroupReactionRemoved, MessagePinned, MessageUnpinned, ConversationDeleted,
         GroupCreated, MemberAdded, MemberRemoved, MemberLeft, MemberPromoted, MemberDemoted, OwnershipTransferred,
-        GroupInfoUpdated, GroupDeleted;
+        MemberMuted, MemberUnmuted, MemberBanned, MemberUnbanned, GroupInfoUpdated, GroupDeleted;
     Ephemeral: ConversationSettings, UserBlocked, UserUnblocked, MessageRead, MessageDelivered, UserTyping, UserOnline, UserOffline, CommunityProgressUpdate, EpochChanged;
 }

@@ -62,6 +62,18 @@ const CHAPTERS: &[(&str, &[&str])] = &[
             "delete_group",
         ],
     ),
+    (
+        "Moderation",
+        &[
+            "report_message",
+            "mute_member",
+            "unmute_member",
+            "ban_member",
+            "unban_member",
+            "get_banned_members",
+            "set_slow_mode",
+        ],
+    ),
     ("Communities", &["get_communities", "get_community_members", "get_community_progress"]),
     ("Presence", &["get_online_users"]),
 ];

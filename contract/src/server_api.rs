@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use schemars::generate::SchemaGenerator;
 use serde_json::{Map, Value, json};
-use shared::http::{Account, Done, Exported, Presences, Sessions};
+use shared::http::{Account, Done, Exported, Presences, Reports, Sessions};
 use shared::protocol::ErrorCode;
 use shared::protocol::spec::{Field, Kind, Requirement};
 use shared::server_api::{ENDPOINTS, MAX_IDEMPOTENCY_KEY_CHARACTERS, Method, PREFIX, ServerEndpoint, field_of};
@@ -105,6 +105,7 @@ fn answer(endpoint: &ServerEndpoint, generator: &mut SchemaGenerator) -> Value {
             "sessions" => schema::inline::<Sessions>(generator),
             "create_user" | "update_user" => schema::inline::<Account>(generator),
             "export" => schema::inline::<Exported>(generator),
+            "reports" => schema::inline::<Reports>(generator),
             _ => schema::inline::<Done>(generator),
         };
     };

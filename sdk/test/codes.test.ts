@@ -25,6 +25,9 @@ const SENDS: Record<keyof typeof ErrorCode, "again" | "fails" | "five times"> = 
   OWNER_CANNOT_LEAVE: "fails",
   MAX_CONNECTIONS_EXCEEDED: "fails",
   PAYLOAD_TOO_LARGE: "fails",
+  MEMBER_MUTED: "fails",
+  SLOW_MODE: "fails",
+  MEMBER_BANNED: "fails",
 };
 
 /** The state after `auth_error`, when `getToken` has another token. */

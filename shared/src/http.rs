@@ -4,14 +4,15 @@
 use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
 use crate::events::community::{ChallengeEvent, Progress};
 use crate::events::direct::Conversations;
 use crate::events::membership::SkippedMember;
+use crate::events::message::Message;
 use crate::events::session::Profile;
-use crate::ids::{GroupId, MessageId, UserId};
+use crate::ids::{ConversationId, GroupId, MessageId, ReportId, UserId};
 use crate::metadata::Metadata;
 
 /// `status` of a success.
@@ -157,6 +158,59 @@ pub struct Account<'a> {
     pub user: &'a Profile,
     /// Whether it may sign in.
     pub is_active: bool,
+}
+
+/// What became of a report.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ReportState {
+    /// It was justified.
+    Resolved,
+    /// It was not justified.
+    Dismissed,
+}
+
+impl ReportState {
+    pub const NAMES: &'static [&'static str] = &["resolved", "dismissed"];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            ReportState::Resolved => "resolved",
+            ReportState::Dismissed => "dismissed",
+        }
+    }
+
+    pub fn from_name(name: &str) -> Option<Self> {
+        [ReportState::Resolved, ReportState::Dismissed].into_iter().find(|state| state.as_str() == name)
+    }
+}
+
+/// Open reports of messages, oldest first.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Reports {
+    pub status: Success,
+    pub reports: Vec<Report>,
+    /// Absent in the last part.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next_cursor: Option<String>,
+}
+
+/// A report of a message.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Report {
+    pub report_id: ReportId,
+    pub message_id: MessageId,
+    pub conversation_id: ConversationId,
+    /// The user who sent the message.
+    pub sender_id: UserId,
+    /// The user who reported it.
+    pub reporter_id: UserId,
+    /// `null` if it does not decrypt.
+    pub reason: Option<String>,
+    pub reported_at: Timestamp,
+    /// As it is now; `null` if it was deleted or does not decrypt.
+    pub message: Option<Message>,
 }
 
 /// A part of the data stored about a user.

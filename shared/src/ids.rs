@@ -242,6 +242,7 @@ schema_of_ids! {
     GroupId "^group_[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$" "A group: `group_` and a UUID.";
     ConversationId "^(conv_[1-9][0-9]*_[1-9][0-9]*|group_[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12})$"
         "A direct conversation, `conv_{a}_{b}` with the smaller user id first, or a group's id.";
+    ReportId "^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$" "A report of a message: a UUID.";
     Epoch "^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$" "A history of the server's database: a UUID.";
 }
 
@@ -272,6 +273,15 @@ pub struct CommandId(pub Uuid);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct EventId(pub Uuid);
+
+/// A user's report of a message: the command that made it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct ReportId(pub Uuid);
+
+/// A mute or a ban of a user in a group: the command that imposed it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct SanctionId(pub Uuid);
 
 /// An access token (a JWT), by its `jti`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -319,6 +329,8 @@ from_stored! {
     UserId: i64,
     MessageId: Uuid,
     EventId: Uuid,
+    ReportId: Uuid,
+    SanctionId: Uuid,
     CommandId: Uuid,
     CommunityId: String,
     Epoch: Uuid,

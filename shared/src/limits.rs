@@ -28,6 +28,12 @@ pub const MAX_REACTION_CHARACTERS: usize = 10;
 pub const MAX_FOREIGN_ID_CHARACTERS: usize = 128;
 pub const MAX_USER_AGENT_CHARACTERS: usize = 256;
 pub const MAX_SIGN_IN_ID_CHARACTERS: usize = 256;
+/// Of a report, a mute or a ban.
+pub const MAX_REASON_CHARACTERS: usize = 500;
+/// The longest mute or ban that ends by itself: ten years.
+pub const MAX_SANCTION_SECONDS: i64 = 315_360_000;
+/// The longest time between two messages of a member in slow mode.
+pub const MAX_SLOW_MODE_SECONDS: i64 = 3_600;
 /// A quoted message is cut to this.
 pub const REPLY_PREVIEW_CHARACTERS: usize = 200;
 /// How many conversations, and event ids, one `ack` may have.

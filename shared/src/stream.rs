@@ -11,7 +11,10 @@ use crate::clock::Timestamp;
 use crate::commands::{Command, Contract, Sync};
 pub use crate::commands::{SyncPosition, SyncRound};
 use crate::cursor::Cursor;
-use crate::ids::{ApiKeyId, ConnectionId, ConnectionRef, ConversationId, Epoch, GroupId, MessageId, TokenId, UserId};
+use crate::http::ReportState;
+use crate::ids::{
+    ApiKeyId, ConnectionId, ConnectionRef, ConversationId, Epoch, GroupId, MessageId, ReportId, TokenId, UserId,
+};
 use crate::metadata::MetadataField;
 use crate::protocol::RequestId;
 use crate::server_api::key::KeyHash;
@@ -180,6 +183,20 @@ pub enum HttpRequest {
     Export { user: UserId, after: Option<ExportPosition> },
     /// `POST /api/auth/login`, from an address that the account was used from before.
     KnownLogin { body: Vec<u8> },
+    /// `GET /api/server/v1/reports`, allowed.
+    Reports { limit: u32, after: Option<ReportPosition> },
+    /// `PATCH /api/server/v1/reports/{reportId}`, allowed for this key.
+    CloseReport { report: ReportId, state: ReportState, key_id: ApiKeyId },
+}
+
+/// The last report of the previous part. Callers carry it between versions, so its fields must not change.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReportPosition {
+    pub report: ReportId,
+}
+
+impl Cursor for ReportPosition {
+    const LIST: &'static str = "reports";
 }
 
 /// Where the next part of a user's data begins. Callers carry it between versions. Append only.

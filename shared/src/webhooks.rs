@@ -55,6 +55,12 @@ webhook_events! {
     MemberLeft = "member.left";
     MemberPromoted = "member.promoted";
     MemberDemoted = "member.demoted";
+    MemberMuted = "member.muted";
+    MemberUnmuted = "member.unmuted";
+    MemberBanned = "member.banned";
+    MemberUnbanned = "member.unbanned";
+    /// A user reported a message.
+    MessageReported = "message.reported";
     /// A user is online again after `WEBHOOK_RETURNED_AFTER`.
     UserReturned = "user.returned";
     UserOnline = "user.online";

@@ -22,7 +22,7 @@ const PLACEHOLDER: &[u8] = b"[message of a deleted account]";
 const BATCH: i64 = 500;
 
 /// Rows that go as they are, in batches of whole statements: `$1` is the user, `$2` the batch.
-const DELETIONS: [(&str, &str); 9] = [
+const DELETIONS: [(&str, &str); 12] = [
     (
         "reactions",
         "WITH gone AS (
@@ -69,6 +69,21 @@ const DELETIONS: [(&str, &str); 9] = [
         "sign-ins",
         "WITH gone AS (DELETE FROM sign_ins WHERE ctid IN (
              SELECT ctid FROM sign_ins WHERE user_id = $1 LIMIT $2) RETURNING 1) SELECT count(*) FROM gone",
+    ),
+    (
+        "mutes and bans",
+        "WITH gone AS (DELETE FROM group_sanctions WHERE ctid IN (
+             SELECT ctid FROM group_sanctions WHERE user_id = $1 LIMIT $2) RETURNING 1) SELECT count(*) FROM gone",
+    ),
+    (
+        "reasons",
+        "WITH gone AS (UPDATE group_sanctions SET reason = NULL WHERE ctid IN (
+             SELECT ctid FROM group_sanctions WHERE imposed_by = $1 AND reason IS NOT NULL LIMIT $2) RETURNING 1) SELECT count(*) FROM gone",
+    ),
+    (
+        "reports",
+        "WITH gone AS (DELETE FROM message_reports WHERE ctid IN (
+             SELECT ctid FROM message_reports WHERE reporter_id = $1 OR sender_id = $1 LIMIT $2) RETURNING 1) SELECT count(*) FROM gone",
     ),
     ("status", "WITH gone AS (DELETE FROM user_status WHERE user_id = $1 AND $2 > 0 RETURNING 1) SELECT count(*) FROM gone"),
 ];

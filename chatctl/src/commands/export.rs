@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use shared::clock::Timestamp;
 use shared::crypto::Keyring;
 use shared::metadata::Metadata;
-use shared::personal_data::{CREATED_GROUPS, SECTIONS, open_group};
+use shared::personal_data::{SEALED_SECTIONS, SECTIONS, open_row};
 use sqlx::PgConnection;
 use sqlx::types::time::OffsetDateTime;
 use uuid::Uuid;
@@ -96,9 +96,9 @@ pub async fn run(settings: &Settings, user: &str) -> Result<()> {
         let query = sqlx::query_scalar::<_, String>("SELECT * FROM chat_personal_data($1, $2)");
         let mut rows = query.bind(user).bind(name).fetch(&mut connection);
         while let Some(mut row) = rows.try_next().await? {
-            if name == CREATED_GROUPS {
+            if SEALED_SECTIONS.contains(&name) {
                 let mut value = serde_json::from_str(&row)?;
-                open_group(&keyring, &mut value);
+                open_row(&keyring, name, &mut value);
                 row = value.to_string();
             }
             write!(out, "{}{row}", if progress.count() == 0 { "\n" } else { ",\n" })?;

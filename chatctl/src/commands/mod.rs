@@ -14,6 +14,7 @@ mod keys;
 mod kick;
 mod listen;
 mod migrate;
+mod reports;
 mod send;
 mod sessions;
 mod status;
@@ -88,6 +89,9 @@ pub enum Command {
     /// Manage the webhooks of a product's own backend: endpoints and failed deliveries.
     #[command(subcommand)]
     Webhook(webhook::WebhookCommand),
+    /// See and close the reports of messages that users have made.
+    #[command(subcommand)]
+    Reports(reports::ReportsCommand),
     /// Check settings as the services read them.
     #[command(subcommand)]
     Config(config::ConfigCommand),
@@ -117,6 +121,7 @@ impl Command {
             Command::Drain(arguments) => arguments.run(settings).await,
             Command::Apikey(command) => command.run(settings).await,
             Command::Webhook(command) => command.run(settings).await,
+            Command::Reports(command) => command.run(settings).await,
             Command::Config(command) => command.run().await,
             Command::Docs(command) => command.run(),
         }

@@ -211,6 +211,21 @@ export class ChatClient {
     return this.#requests.add(type, fields, options);
   }
 
+  /** Reports somebody else's message to the moderators of the product; once per message. */
+  report(messageId: string, reason: string): Promise<Answers["report_message"]> {
+    return this.request("report_message", { messageId, reason });
+  }
+
+  /** Keeps a member of a group from writing, or with `ban` a user out of it: for `seconds`, or until `lift`. */
+  sanction(kind: "mute" | "ban", fields: Fields<Commands["mute_member"]>): Promise<Answers["mute_member" | "ban_member"]> {
+    return this.request(`${kind}_member`, fields);
+  }
+
+  /** Ends a mute or a ban. */
+  lift(kind: "mute" | "ban", fields: Fields<Commands["unmute_member"]>): Promise<Answers["unmute_member" | "unban_member"]> {
+    return this.request(`un${kind}_member`, fields);
+  }
+
   /**
    * A page of a conversation's history, oldest message first; the newest messages by default. The newest message in it
    * becomes the position of a conversation that has none: from there on nothing is missed.

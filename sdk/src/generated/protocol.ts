@@ -25,6 +25,22 @@ export const AuthErrorCode = {
 } as const;
 export type AuthErrorCode = (typeof AuthErrorCode)[keyof typeof AuthErrorCode];
 
+/** A user who is banned from a group. */
+export interface BannedMember {
+  /** When the ban began. */
+  bannedAt: Timestamp;
+  /** The member who banned the user. */
+  bannedBy: UserId;
+  /** Why; absent if no reason was given. */
+  reason?: string;
+  /** When it ends; absent if somebody has to end it. */
+  until?: Timestamp;
+  /** The user concerned. */
+  userId: UserId;
+  /** Username of the user concerned. */
+  username: string;
+}
+
 /** A challenge that a member completed. */
 export interface ChallengeEvent {
   /** The main backend's id of the challenge. */
@@ -154,6 +170,12 @@ export const ErrorCode = {
   SERVICE_UNAVAILABLE: "SERVICE_UNAVAILABLE",
   /** An error occurred in the server; its log has the cause under `errorId`. */
   INTERNAL_ERROR: "INTERNAL_ERROR",
+  /** The caller is muted in the group: for `retryAfter` more seconds, or until somebody ends it. */
+  MEMBER_MUTED: "MEMBER_MUTED",
+  /** The group is in slow mode, and the caller's last message is too recent. Try again after `retryAfter` seconds. */
+  SLOW_MODE: "SLOW_MODE",
+  /** The user is banned from the group: for `retryAfter` more seconds, or until somebody ends it. */
+  MEMBER_BANNED: "MEMBER_BANNED",
 } as const;
 export type ErrorCode = (typeof ErrorCode)[keyof typeof ErrorCode];
 
@@ -298,6 +320,8 @@ export interface ListedMember {
   displayName: string;
   /** When the user joined. */
   joinedAt: Timestamp;
+  /** Present while the member may not write. */
+  mute?: Sanction;
   /** Whether the user is online. */
   online: boolean;
   /** Up to which message the member has read; absent if nothing since joining. */
@@ -512,6 +536,17 @@ export interface ReplyPreview {
   seq: number;
 }
 
+/** A report of a message: a UUID. */
+export type ReportId = string;
+
+/** A mute or a ban that is in effect. */
+export interface Sanction {
+  /** Why; absent if no reason was given. */
+  reason?: string;
+  /** When it ends; absent if somebody has to end it. */
+  until?: Timestamp;
+}
+
 /** A token with which somebody has connected. */
 export interface SignIn {
   /** From where it last connected; of an IPv6 address the network. */
@@ -565,6 +600,8 @@ export interface SyncInfo {
   myRole?: string;
   /** Whether the caller pinned the conversation. */
   pinned?: boolean;
+  /** How many seconds an ordinary member has to wait between two messages; 0 if the group is not in slow mode. */
+  slowModeSeconds?: number;
 }
 
 /** RFC 3339, UTC, milliseconds. */
@@ -687,6 +724,21 @@ export interface AuthSuccessEvent {
   userId: UserId;
   /** Username of the user concerned. */
   username: string;
+}
+
+/** The users who are banned from a group. */
+export interface BannedMembersEvent {
+  type: "banned_members";
+  /** The group. */
+  groupId: GroupId;
+  /** The members. */
+  members: BannedMember[];
+  /** To be given as `cursor` for the next part; absent with the last one. */
+  nextCursor?: string;
+  /** The `requestId` of the command; only in its direct answer. */
+  requestId?: string | number;
+  /** When the event was sent. */
+  timestamp: Timestamp;
 }
 
 /** The users whom the caller blocks. */
@@ -1008,8 +1060,12 @@ export interface GroupInfoEvent {
   members: GroupMember[];
   /** What the sender's client or the product's backend attached; absent if nothing. */
   metadata?: Metadata;
+  /** Present while the caller may not write. */
+  mute?: Sanction;
   /** The `requestId` of the command; only in its direct answer. */
   requestId?: string | number;
+  /** How many seconds an ordinary member has to wait between two messages; 0 if the group is not in slow mode. */
+  slowModeSeconds: number;
   /** When the event was sent. */
   timestamp: Timestamp;
 }
@@ -1037,6 +1093,8 @@ export interface GroupInfoUpdatedEvent {
   metadata?: Metadata;
   /** The `requestId` of the command; only in its direct answer. */
   requestId?: string | number;
+  /** How many seconds an ordinary member has to wait between two messages; 0 if the group is not in slow mode. */
+  slowModeSeconds: number;
   /** When the event was sent. */
   timestamp: Timestamp;
   /** The member who changed the group. */
@@ -1260,6 +1318,31 @@ export interface MemberAddedEvent {
   warning?: string;
 }
 
+/** A user may not be in the group. If the user was a member, `member_removed` follows; the user gets both. */
+export interface MemberBannedEvent {
+  type: "member_banned";
+  /** The member who banned the user. */
+  bannedBy: UserId;
+  /** Identifies repetitions of this event; not in the direct answer. */
+  eventId?: string;
+  /** The group. */
+  groupId: GroupId;
+  /** Why; absent if no reason was given. */
+  reason?: string;
+  /** The `requestId` of the command; only in its direct answer. */
+  requestId?: string | number;
+  /** When the event was sent. */
+  timestamp: Timestamp;
+  /** When it ends; absent if somebody has to end it. */
+  until?: Timestamp;
+  /** The user concerned. */
+  userId: UserId;
+  /** Username of the user concerned. */
+  username: string;
+  /** The conversation's version after this. */
+  version: number;
+}
+
 /** An admin became a member. */
 export interface MemberDemotedEvent {
   type: "member_demoted";
@@ -1292,6 +1375,31 @@ export interface MemberLeftEvent {
   requestId?: string | number;
   /** When the event was sent. */
   timestamp: Timestamp;
+  /** The user concerned. */
+  userId: UserId;
+  /** Username of the user concerned. */
+  username: string;
+  /** The conversation's version after this. */
+  version: number;
+}
+
+/** A member may not write in the group. */
+export interface MemberMutedEvent {
+  type: "member_muted";
+  /** Identifies repetitions of this event; not in the direct answer. */
+  eventId?: string;
+  /** The group. */
+  groupId: GroupId;
+  /** The member who muted the user. */
+  mutedBy: UserId;
+  /** Why; absent if no reason was given. */
+  reason?: string;
+  /** The `requestId` of the command; only in its direct answer. */
+  requestId?: string | number;
+  /** When the event was sent. */
+  timestamp: Timestamp;
+  /** When it ends; absent if somebody has to end it. */
+  until?: Timestamp;
   /** The user concerned. */
   userId: UserId;
   /** Username of the user concerned. */
@@ -1334,6 +1442,48 @@ export interface MemberRemovedEvent {
   requestId?: string | number;
   /** When the event was sent. */
   timestamp: Timestamp;
+  /** The user concerned. */
+  userId: UserId;
+  /** Username of the user concerned. */
+  username: string;
+  /** The conversation's version after this. */
+  version: number;
+}
+
+/** A ban was ended before its time. One that ends by itself has no event. */
+export interface MemberUnbannedEvent {
+  type: "member_unbanned";
+  /** Identifies repetitions of this event; not in the direct answer. */
+  eventId?: string;
+  /** The group. */
+  groupId: GroupId;
+  /** The `requestId` of the command; only in its direct answer. */
+  requestId?: string | number;
+  /** When the event was sent. */
+  timestamp: Timestamp;
+  /** The member who ended the ban. */
+  unbannedBy: UserId;
+  /** The user concerned. */
+  userId: UserId;
+  /** Username of the user concerned. */
+  username: string;
+  /** The conversation's version after this. */
+  version: number;
+}
+
+/** A mute was ended before its time. One that ends by itself has no event. */
+export interface MemberUnmutedEvent {
+  type: "member_unmuted";
+  /** Identifies repetitions of this event; not in the direct answer. */
+  eventId?: string;
+  /** The group. */
+  groupId: GroupId;
+  /** The `requestId` of the command; only in its direct answer. */
+  requestId?: string | number;
+  /** When the event was sent. */
+  timestamp: Timestamp;
+  /** The member who ended the mute. */
+  unmutedBy: UserId;
   /** The user concerned. */
   userId: UserId;
   /** Username of the user concerned. */
@@ -1462,6 +1612,21 @@ export interface MessageReadEvent {
   requestId?: string | number;
   /** Number of the message in its conversation, counted from 1. */
   seq: number;
+  /** When the event was sent. */
+  timestamp: Timestamp;
+}
+
+/** The report was stored, or had been stored before. */
+export interface MessageReportedEvent {
+  type: "message_reported";
+  /** The message. */
+  messageId: MessageId;
+  /** The moderators know the report by it. */
+  reportId: ReportId;
+  /** When the caller first reported the message. */
+  reportedAt: Timestamp;
+  /** The `requestId` of the command; only in its direct answer. */
+  requestId?: string | number;
   /** When the event was sent. */
   timestamp: Timestamp;
 }
@@ -2029,6 +2194,25 @@ export interface AuthenticateCommand {
 }
 
 /**
+ * Removes a user from a group, and keeps the user out of it: nobody can add the user until the ban ends. The owner can
+ * ban anyone, admins all but admins; the user need not be a member. In the group of a community, the user stays a
+ * member of the community, and comes back with its next update after the ban.
+ */
+export interface BanMemberCommand {
+  type: "ban_member";
+  /** The group. */
+  groupId: string;
+  /** Why; shown to the members of the group and to the user. */
+  reason?: string;
+  /** Repeated in the direct answer, also in an error. */
+  requestId?: string | number;
+  /** How long it lasts. Absent, it lasts until it is ended. */
+  seconds?: number;
+  /** The user concerned. */
+  userId: string | number;
+}
+
+/**
  * Blocks a user: neither can write to the other, finds the other, or sees if the other is online. The blocked user is
  * not notified. Only available if this server keeps the accounts (`BUILTIN_AUTH`).
  */
@@ -2181,6 +2365,19 @@ export interface FindUsersCommand {
   limit?: number;
   /** The beginning of the name. */
   query: string;
+  /** Repeated in the direct answer, also in an error. */
+  requestId?: string | number;
+}
+
+/** Returns the users who are banned from a group, in parts, by their ids. Allowed for the owner and admins. */
+export interface GetBannedMembersCommand {
+  type: "get_banned_members";
+  /** `nextCursor` of the previous part. If absent, the list starts at its first entry. */
+  cursor?: string;
+  /** The group. */
+  groupId: string;
+  /** The size of the page. More than 200 becomes 200, and the answer says so. */
+  limit?: number;
   /** Repeated in the direct answer, also in an error. */
   requestId?: string | number;
 }
@@ -2393,6 +2590,25 @@ export interface MarkMessageReadCommand {
 }
 
 /**
+ * Keeps a member of a group from sending and editing messages and from adding reactions; these get `MEMBER_MUTED`. The
+ * owner can mute anyone, admins only ordinary members. It also holds when the member leaves and comes back, and
+ * replaces an earlier one.
+ */
+export interface MuteMemberCommand {
+  type: "mute_member";
+  /** The group. */
+  groupId: string;
+  /** Why; shown to the members of the group and to the user. */
+  reason?: string;
+  /** Repeated in the direct answer, also in an error. */
+  requestId?: string | number;
+  /** How long it lasts. Absent, it lasts until it is ended. */
+  seconds?: number;
+  /** The user concerned. */
+  userId: string | number;
+}
+
+/**
  * Pins a message for all participants. In groups this is allowed for the owner and admins. Pinning a pinned message is
  * answered and changes nothing.
  */
@@ -2451,6 +2667,20 @@ export interface RemoveReactionCommand {
   type: "remove_reaction";
   /** The message. */
   messageId: string;
+  /** Repeated in the direct answer, also in an error. */
+  requestId?: string | number;
+}
+
+/**
+ * Reports somebody else's message to the moderators of the product, for anyone who can read it. Nobody in the
+ * conversation is told. A second report of the same message gets the first one's answer.
+ */
+export interface ReportMessageCommand {
+  type: "report_message";
+  /** The message. */
+  messageId: string;
+  /** What is wrong with it. */
+  reason: string;
   /** Repeated in the direct answer, also in an error. */
   requestId?: string | number;
 }
@@ -2544,6 +2774,20 @@ export interface SetConversationSettingsCommand {
   requestId?: string | number;
 }
 
+/**
+ * Lets ordinary members of a group send one message per so many seconds; more get `SLOW_MODE`. Allowed for the owner
+ * and admins, to whom it does not apply.
+ */
+export interface SetSlowModeCommand {
+  type: "set_slow_mode";
+  /** The group. */
+  groupId: string;
+  /** Repeated in the direct answer, also in an error. */
+  requestId?: string | number;
+  /** The time between two messages of a member; 0 turns slow mode off. */
+  seconds: number;
+}
+
 /** Opens the direct conversation with a user and returns its last 50 messages. Nothing is stored. */
 export interface StartConversationCommand {
   type: "start_conversation";
@@ -2606,12 +2850,37 @@ export type TypingCommand = {
   requestId?: string | number;
 } & ({ recipientId: string | number } | { groupId: string });
 
+/**
+ * Ends the ban of a user from a group. The user is not a member again until somebody adds the user. The rights are
+ * those of `ban_member`.
+ */
+export interface UnbanMemberCommand {
+  type: "unban_member";
+  /** The group. */
+  groupId: string;
+  /** Repeated in the direct answer, also in an error. */
+  requestId?: string | number;
+  /** The user concerned. */
+  userId: string | number;
+}
+
 /** Ends the caller's block of a user. Only available if this server keeps the accounts (`BUILTIN_AUTH`). */
 export interface UnblockUserCommand {
   type: "unblock_user";
   /** Repeated in the direct answer, also in an error. */
   requestId?: string | number;
   /** The user; not the caller. */
+  userId: string | number;
+}
+
+/** Ends the mute of a user in a group. The rights are those of `mute_member`. */
+export interface UnmuteMemberCommand {
+  type: "unmute_member";
+  /** The group. */
+  groupId: string;
+  /** Repeated in the direct answer, also in an error. */
+  requestId?: string | number;
+  /** The user concerned. */
   userId: string | number;
 }
 
@@ -2656,6 +2925,7 @@ export interface Events {
   announcement_sent: AnnouncementSentEvent;
   auth_error: AuthErrorEvent;
   auth_success: AuthSuccessEvent;
+  banned_members: BannedMembersEvent;
   blocked_users: BlockedUsersEvent;
   community_list: CommunityListEvent;
   community_members: CommunityMembersEvent;
@@ -2682,16 +2952,21 @@ export interface Events {
   group_reaction_removed: GroupReactionRemovedEvent;
   inbox: InboxEvent;
   member_added: MemberAddedEvent;
+  member_banned: MemberBannedEvent;
   member_demoted: MemberDemotedEvent;
   member_left: MemberLeftEvent;
+  member_muted: MemberMutedEvent;
   member_promoted: MemberPromotedEvent;
   member_removed: MemberRemovedEvent;
+  member_unbanned: MemberUnbannedEvent;
+  member_unmuted: MemberUnmutedEvent;
   mentioned_in_group: MentionedInGroupEvent;
   message_deleted: MessageDeletedEvent;
   message_delivered: MessageDeliveredEvent;
   message_edited: MessageEditedEvent;
   message_pinned: MessagePinnedEvent;
   message_read: MessageReadEvent;
+  message_reported: MessageReportedEvent;
   message_sent: MessageSentEvent;
   message_unpinned: MessageUnpinnedEvent;
   new_group_message: NewGroupMessageEvent;
@@ -2734,10 +3009,14 @@ export type DurableEvent =
   | GroupReactionAddedEvent
   | GroupReactionRemovedEvent
   | MemberAddedEvent
+  | MemberBannedEvent
   | MemberDemotedEvent
   | MemberLeftEvent
+  | MemberMutedEvent
   | MemberPromotedEvent
   | MemberRemovedEvent
+  | MemberUnbannedEvent
+  | MemberUnmutedEvent
   | MentionedInGroupEvent
   | MessageDeletedEvent
   | MessageEditedEvent
@@ -2754,6 +3033,7 @@ export interface Commands {
   add_group_reaction: AddGroupReactionCommand;
   add_reaction: AddReactionCommand;
   authenticate: AuthenticateCommand;
+  ban_member: BanMemberCommand;
   block_user: BlockUserCommand;
   create_group: CreateGroupCommand;
   delete_conversation: DeleteConversationCommand;
@@ -2765,6 +3045,7 @@ export interface Commands {
   edit_message: EditMessageCommand;
   end_sign_in: EndSignInCommand;
   find_users: FindUsersCommand;
+  get_banned_members: GetBannedMembersCommand;
   get_blocked_users: GetBlockedUsersCommand;
   get_communities: GetCommunitiesCommand;
   get_community_members: GetCommunityMembersCommand;
@@ -2781,23 +3062,28 @@ export interface Commands {
   get_user_groups: GetUserGroupsCommand;
   leave_group: LeaveGroupCommand;
   mark_message_read: MarkMessageReadCommand;
+  mute_member: MuteMemberCommand;
   pin_message: PinMessageCommand;
   ping: PingCommand;
   promote_member: PromoteMemberCommand;
   remove_group_member: RemoveGroupMemberCommand;
   remove_group_reaction: RemoveGroupReactionCommand;
   remove_reaction: RemoveReactionCommand;
+  report_message: ReportMessageCommand;
   resign_from_group: ResignFromGroupCommand;
   send_announcement: SendAnnouncementCommand;
   send_group_message: SendGroupMessageCommand;
   send_private_message: SendPrivateMessageCommand;
   set_conversation_settings: SetConversationSettingsCommand;
+  set_slow_mode: SetSlowModeCommand;
   start_conversation: StartConversationCommand;
   sync: SyncCommand;
   test: TestCommand;
   transfer_ownership: TransferOwnershipCommand;
   typing: TypingCommand;
+  unban_member: UnbanMemberCommand;
   unblock_user: UnblockUserCommand;
+  unmute_member: UnmuteMemberCommand;
   unpin_message: UnpinMessageCommand;
   update_group_info: UpdateGroupInfoCommand;
 }
@@ -2809,6 +3095,7 @@ export interface Answers {
   add_group_reaction: GroupReactionAddedEvent | GroupReactionRemovedEvent;
   add_reaction: ReactionAddedEvent | ReactionRemovedEvent;
   authenticate: AuthSuccessEvent;
+  ban_member: MemberBannedEvent;
   block_user: UserBlockedEvent;
   create_group: GroupCreatedEvent;
   delete_conversation: ConversationDeletedEvent;
@@ -2820,6 +3107,7 @@ export interface Answers {
   edit_message: MessageEditedEvent;
   end_sign_in: SignInEndedEvent;
   find_users: UsersFoundEvent;
+  get_banned_members: BannedMembersEvent;
   get_blocked_users: BlockedUsersEvent;
   get_communities: CommunityListEvent;
   get_community_members: CommunityMembersEvent;
@@ -2836,23 +3124,28 @@ export interface Answers {
   get_user_groups: UserGroupsEvent;
   leave_group: MemberLeftEvent;
   mark_message_read: MessageReadEvent;
+  mute_member: MemberMutedEvent;
   pin_message: MessagePinnedEvent;
   ping: PongEvent;
   promote_member: MemberPromotedEvent;
   remove_group_member: MemberRemovedEvent;
   remove_group_reaction: GroupReactionRemovedEvent;
   remove_reaction: ReactionRemovedEvent;
+  report_message: MessageReportedEvent;
   resign_from_group: MemberLeftEvent | GroupDeletedEvent;
   send_announcement: AnnouncementSentEvent;
   send_group_message: GroupMessageSentEvent | MessageSentEvent;
   send_private_message: MessageSentEvent | GroupMessageSentEvent;
   set_conversation_settings: ConversationSettingsEvent;
+  set_slow_mode: GroupInfoUpdatedEvent;
   start_conversation: ConversationStartedEvent;
   sync: SyncCompleteEvent;
   test: TestResponseEvent;
   transfer_ownership: OwnershipTransferredEvent;
   typing: undefined;
+  unban_member: MemberUnbannedEvent;
   unblock_user: UserUnblockedEvent;
+  unmute_member: MemberUnmutedEvent;
   unpin_message: MessageUnpinnedEvent;
   update_group_info: GroupInfoUpdatedEvent;
 }

@@ -23,6 +23,7 @@ impl Contract for AddGroupMember {
         ErrorCode::UserBlocked,
         ErrorCode::NotFollowing,
         ErrorCode::GroupFull,
+        ErrorCode::MemberBanned,
     ];
 
     fn decode(fields: Fields<'_>, _context: &DecodeContext<'_>) -> Result<Self, Invalid> {

@@ -18,7 +18,7 @@ impl Contract for AddGroupReaction {
     const FIELDS: &'static [Field] = &[MESSAGE, REACTION, EMOJI];
     const REPLIES: &'static [&'static str] = &["group_reaction_added", "group_reaction_removed"];
     const EVENTS: &'static [&'static str] = &["group_reaction_added", "group_reaction_removed"];
-    const ERRORS: &'static [ErrorCode] = &[ErrorCode::ResourceNotFound];
+    const ERRORS: &'static [ErrorCode] = &[ErrorCode::ResourceNotFound, ErrorCode::MemberMuted];
 
     fn decode(fields: Fields<'_>, _context: &DecodeContext<'_>) -> Result<Self, Invalid> {
         Ok(AddGroupReaction { message: fields.required_message_id("messageId")?, reaction: reaction(fields)? })

@@ -24,6 +24,7 @@ impl Contract for EditGroupMessage {
         ErrorCode::PermissionDenied,
         ErrorCode::EditWindowExpired,
         ErrorCode::MessageRejected,
+        ErrorCode::MemberMuted,
     ];
 
     fn decode(fields: Fields<'_>, context: &DecodeContext<'_>) -> Result<Self, Invalid> {

@@ -7,10 +7,11 @@ pub mod session;
 
 use serde::{Deserialize, Serialize};
 
+pub use get_banned_members::BannedPosition;
 pub use get_group_members::{MemberPosition, MembersPage};
 pub use get_inbox::InboxPosition;
 pub use get_user_groups::{GroupPosition, GroupsPage};
-pub use prelude::{Contract, DecodeContext, PageRequest, Position, Route, Subject};
+pub use prelude::{Contract, DecodeContext, NewSanction, PageRequest, Position, Route, Subject};
 
 pub use sync::{SyncPosition, SyncRound};
 
@@ -21,6 +22,7 @@ use crate::protocol::{Fields, Invalid, Spec};
 mod add_group_member;
 mod add_group_reaction;
 mod add_reaction;
+mod ban_member;
 mod block_user;
 mod create_group;
 mod delete_conversation;
@@ -32,6 +34,7 @@ mod edit_group_message;
 mod edit_message;
 mod end_sign_in;
 mod find_users;
+mod get_banned_members;
 mod get_blocked_users;
 mod get_communities;
 mod get_community_members;
@@ -48,21 +51,26 @@ mod get_sign_ins;
 mod get_user_groups;
 mod leave_group;
 mod mark_message_read;
+mod mute_member;
 mod pin_message;
 mod promote_member;
 mod remove_group_member;
 mod remove_group_reaction;
 mod remove_reaction;
+mod report_message;
 mod resign_from_group;
 mod send_announcement;
 mod send_group_message;
 mod send_private_message;
 mod set_conversation_settings;
+mod set_slow_mode;
 mod start_conversation;
 mod sync;
 mod transfer_ownership;
 mod typing;
+mod unban_member;
 mod unblock_user;
+mod unmute_member;
 mod unpin_message;
 mod update_group_info;
 
@@ -201,6 +209,13 @@ macro_rules! for_each_command {
             get_blocked_users GetBlockedUsers,
             get_sign_ins GetSignIns,
             end_sign_in EndSignIn,
+            report_message ReportMessage,
+            mute_member MuteMember,
+            unmute_member UnmuteMember,
+            ban_member BanMember,
+            unban_member UnbanMember,
+            get_banned_members GetBannedMembers,
+            set_slow_mode SetSlowMode,
         }
     };
 }

@@ -12,7 +12,8 @@ pub use crate::protocol::{ErrorCode, Field, Fields, Invalid, Kind, Spec};
 
 use crate::limits::{
     Limits, MAX_CLIENT_MESSAGE_ID_CHARACTERS, MAX_FOREIGN_ID_CHARACTERS, MAX_GROUP_DESCRIPTION_CHARACTERS,
-    MAX_GROUP_NAME_CHARACTERS, MAX_METADATA_BYTES, MAX_REACTION_CHARACTERS,
+    MAX_GROUP_NAME_CHARACTERS, MAX_METADATA_BYTES, MAX_REACTION_CHARACTERS, MAX_REASON_CHARACTERS,
+    MAX_SANCTION_SECONDS,
 };
 
 /// The form of a command on the wire, and the lane it takes.
@@ -220,6 +221,41 @@ pub const COMMUNITY: Field = Field::required(
 );
 pub const GROUP_NAME: Kind = Kind::Words { max: MAX_GROUP_NAME_CHARACTERS };
 pub const GROUP_DESCRIPTION: Kind = Kind::Text { min: 0, max: MAX_GROUP_DESCRIPTION_CHARACTERS };
+
+pub const SANCTION_SECONDS: Field = Field::optional(
+    "seconds",
+    Kind::Integer { min: 1, max: MAX_SANCTION_SECONDS },
+    "How long it lasts. Absent, it lasts until it is ended.",
+);
+pub const SANCTION_REASON: Field = Field::optional(
+    "reason",
+    Kind::Text { min: 1, max: MAX_REASON_CHARACTERS },
+    "Why; shown to the members of the group and to the user.",
+);
+
+/// A mute or a ban of a user in a group.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NewSanction {
+    pub group: GroupId,
+    pub user: UserId,
+    /// `None` until it is ended.
+    pub seconds: Option<u32>,
+    pub reason: Option<String>,
+}
+
+impl NewSanction {
+    pub const FIELDS: &'static [Field] = &[GROUP, MEMBER, SANCTION_SECONDS, SANCTION_REASON];
+
+    pub fn decode(fields: Fields<'_>) -> Result<Self, Invalid> {
+        let seconds = fields.integer("seconds", 1, MAX_SANCTION_SECONDS)?;
+        Ok(NewSanction {
+            group: fields.required_group_id("groupId")?,
+            user: fields.required_user_id("userId")?,
+            seconds: seconds.map(|seconds| seconds as u32),
+            reason: fields.bounded("reason", 1, MAX_REASON_CHARACTERS)?,
+        })
+    }
+}
 
 pub const METADATA: Field = Field::optional(
     "metadata",

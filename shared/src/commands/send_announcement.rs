@@ -20,7 +20,7 @@ impl Contract for SendAnnouncement {
     const REPLIES: &'static [&'static str] = &["announcement_sent"];
     const EVENTS: &'static [&'static str] = &["group_announcement"];
     const ERRORS: &'static [ErrorCode] =
-        &[ErrorCode::ResourceNotFound, ErrorCode::PermissionDenied, ErrorCode::MessageRejected];
+        &[ErrorCode::ResourceNotFound, ErrorCode::PermissionDenied, ErrorCode::MessageRejected, ErrorCode::MemberMuted];
 
     fn decode(fields: Fields<'_>, context: &DecodeContext<'_>) -> Result<Self, Invalid> {
         Ok(SendAnnouncement {

@@ -22,7 +22,8 @@ impl Contract for SendGroupMessage {
     const FIELDS: &'static [Field] = &[GROUP, CONTENT, REPLY_TO, REPLY_TO_ALIAS, CLIENT_MESSAGE_ID, METADATA];
     const REPLIES: &'static [&'static str] = &["group_message_sent", "message_sent"];
     const EVENTS: &'static [&'static str] = &["new_group_message", "mentioned_in_group"];
-    const ERRORS: &'static [ErrorCode] = &[ErrorCode::ResourceNotFound, ErrorCode::MessageRejected];
+    const ERRORS: &'static [ErrorCode] =
+        &[ErrorCode::ResourceNotFound, ErrorCode::MessageRejected, ErrorCode::MemberMuted, ErrorCode::SlowMode];
 
     fn decode(fields: Fields<'_>, context: &DecodeContext<'_>) -> Result<Self, Invalid> {
         Ok(SendGroupMessage {

@@ -6,6 +6,7 @@ use serde::Serialize;
 use super::Event;
 use super::direct::{Around, Pagination};
 use super::message::Message;
+use super::moderation::Sanction;
 use crate::clock::Timestamp;
 use crate::ids::{GroupId, UserId};
 use crate::metadata::Metadata;
@@ -143,6 +144,9 @@ pub struct ListedMember {
     /// Up to which message the member has read; absent if nothing since joining.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub read_seq: Option<i64>,
+    /// Present while the member may not write.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mute: Option<Sanction>,
 }
 
 /// A group's members.
@@ -171,6 +175,10 @@ pub struct GroupInfo {
     pub max_members: i32,
     pub member_count: i64,
     pub created_at: Timestamp,
+    pub slow_mode_seconds: i32,
+    /// Present while the caller may not write.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mute: Option<Sanction>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub metadata: Option<Metadata>,
     /// At most 200, the owner and admins first; `get_group_members` lists all.
@@ -303,6 +311,7 @@ pub struct GroupInfoUpdated {
     pub created_at: Timestamp,
     pub updated_by: UserId,
     pub updated_by_username: String,
+    pub slow_mode_seconds: i32,
     /// Present if too many members came or went at once to announce them one by one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub member_count: Option<i64>,

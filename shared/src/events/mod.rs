@@ -9,6 +9,7 @@ pub mod group;
 pub mod inbox;
 pub mod membership;
 pub mod message;
+pub mod moderation;
 pub mod presence;
 pub mod session;
 pub mod sync;

@@ -74,6 +74,8 @@ pub struct SyncInfo {
     pub member_count: Option<i64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub created_at: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub slow_mode_seconds: Option<i32>,
     /// The caller's own role.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>")]

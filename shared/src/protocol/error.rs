@@ -74,6 +74,12 @@ error_codes! {
     ServiceUnavailable "SERVICE_UNAVAILABLE" "The service is temporarily unavailable";
     /// An error occurred in the server; its log has the cause under `errorId`.
     InternalError "INTERNAL_ERROR" "An internal error occurred";
+    /// The caller is muted in the group: for `retryAfter` more seconds, or until somebody ends it.
+    MemberMuted "MEMBER_MUTED" "You are muted in this group";
+    /// The group is in slow mode, and the caller's last message is too recent. Try again after `retryAfter` seconds.
+    SlowMode "SLOW_MODE" "This group is in slow mode";
+    /// The user is banned from the group: for `retryAfter` more seconds, or until somebody ends it.
+    MemberBanned "MEMBER_BANNED" "This user is banned from the group";
 }
 
 impl ErrorCode {
@@ -82,11 +88,16 @@ impl ErrorCode {
         match self {
             Self::ValidationError | Self::InvalidJson | Self::UnknownType | Self::TooManyMembers => 400,
             Self::AuthRequired | Self::AuthFailed => 401,
-            Self::PermissionDenied | Self::UserBlocked | Self::NotFollowing | Self::MessageRejected => 403,
+            Self::PermissionDenied
+            | Self::UserBlocked
+            | Self::NotFollowing
+            | Self::MessageRejected
+            | Self::MemberMuted
+            | Self::MemberBanned => 403,
             Self::ResourceNotFound => 404,
             Self::EditWindowExpired | Self::GroupFull | Self::OwnerCannotLeave => 409,
             Self::PayloadTooLarge => 413,
-            Self::RateLimitExceeded | Self::MaxConnectionsExceeded => 429,
+            Self::RateLimitExceeded | Self::MaxConnectionsExceeded | Self::SlowMode => 429,
             Self::ServiceUnavailable => 503,
             Self::InternalError => 500,
         }

@@ -6,9 +6,10 @@ mod endpoints;
 pub mod key;
 
 use crate::commands::SPECS;
+use crate::http::ReportState;
 use crate::limits::MAX_PRESENCES;
 use crate::protocol::Spec;
-use crate::protocol::spec::{Field, Kind};
+use crate::protocol::spec::{Field, Kind, LIMIT};
 
 pub use endpoints::ENDPOINTS;
 
@@ -63,11 +64,20 @@ pub enum Scope {
     Presence,
     /// Create, change and export accounts; block.
     Users,
+    /// See and close reports of messages.
+    Moderation,
 }
 
 impl Scope {
-    pub const ALL: &[Scope] =
-        &[Scope::Messages, Scope::Groups, Scope::Read, Scope::Sessions, Scope::Presence, Scope::Users];
+    pub const ALL: &[Scope] = &[
+        Scope::Messages,
+        Scope::Groups,
+        Scope::Read,
+        Scope::Sessions,
+        Scope::Presence,
+        Scope::Users,
+        Scope::Moderation,
+    ];
 
     pub fn as_str(self) -> &'static str {
         match self {
@@ -77,6 +87,7 @@ impl Scope {
             Scope::Sessions => "sessions",
             Scope::Presence => "presence",
             Scope::Users => "users",
+            Scope::Moderation => "moderation",
         }
     }
 }
@@ -98,6 +109,10 @@ pub enum ServerOperation {
     UpdateUser,
     /// Returns what is stored about the user.
     Export,
+    /// Lists open reports of messages.
+    Reports,
+    /// Closes a report.
+    CloseReport,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -121,6 +136,8 @@ impl ServerEndpoint {
             ServerOperation::CreateUser => "create_user",
             ServerOperation::UpdateUser => "update_user",
             ServerOperation::Export => "export",
+            ServerOperation::Reports => "reports",
+            ServerOperation::CloseReport => "report_close",
         }
     }
 
@@ -154,6 +171,8 @@ impl ServerEndpoint {
             ServerOperation::CreateUser => USER,
             ServerOperation::UpdateUser => USER_CHANGES,
             ServerOperation::Export => EXPORT,
+            ServerOperation::Reports => REPORTS,
+            ServerOperation::CloseReport => REPORT_CHANGES,
         };
         let is_in_path = |field: &Field| self.parameters().any(|name| field_of(name) == Some(field.name));
         let kind = self.takes_kind().then_some(&KIND);
@@ -176,6 +195,12 @@ const KIND: Field = Field::default(
 const PRESENCE: &[Field] =
     &[Field::required("userIds", Kind::UserIds { most: MAX_PRESENCES }, "The users to look up.")];
 const EXPORT: &[Field] = &[Field::optional("cursor", Kind::Cursor, "`nextCursor` of the previous answer.")];
+const REPORTS: &[Field] = &[LIMIT, Field::optional("cursor", Kind::Cursor, "`nextCursor` of the previous answer.")];
+const REPORT_CHANGES: &[Field] = &[Field::required(
+    "state",
+    Kind::Choice(ReportState::NAMES),
+    "`resolved` if the report was justified, `dismissed` if not.",
+)];
 const DISPLAY_NAME: Kind = Kind::Text { min: 1, max: crate::limits::MAX_DISPLAY_NAME_CHARACTERS };
 const USER_CHANGES: &[Field] = &[
     Field::optional("displayName", DISPLAY_NAME, "The new display name."),

@@ -10,10 +10,11 @@ use serde_json::Value;
 
 use super::*;
 use crate::auth::TokenHash;
-use crate::commands::{Command, DecodeContext, GroupPosition, InboxPosition, MemberPosition, Position};
+use crate::commands::{BannedPosition, Command, DecodeContext, GroupPosition, InboxPosition, MemberPosition, Position};
 use crate::cursor::Cursor;
 use crate::dialects::Dialect;
-use crate::ids::{ApiKeyId, ConnectionId, ConversationId, Epoch, GatewayId, GroupId, MessageId, TokenId};
+use crate::http::ReportState;
+use crate::ids::{ApiKeyId, ConnectionId, ConversationId, Epoch, GatewayId, GroupId, MessageId, ReportId, TokenId};
 use crate::limits::Limits;
 use crate::metadata::{Metadata, MetadataField};
 use crate::protocol::{Fields, Frame};
@@ -21,7 +22,7 @@ use crate::publication::{EventHeader, Receipt, Report, ReportedMessages};
 use crate::server_api::key::KeyHash;
 use crate::stream::{
     CommandWithMetadata, ExportPosition, HttpRequest, Internal, InternalReply, MissingMessages, Receipts, Repetition,
-    ReplayCursor, ReplayPage, ReplayedEvent, ServerCall, SignIn, SyncPosition, SyncRound,
+    ReplayCursor, ReplayPage, ReplayedEvent, ReportPosition, ServerCall, SignIn, SyncPosition, SyncRound,
 };
 use crate::telemetry::traces::TraceContext;
 
@@ -58,7 +59,7 @@ trait Listed {
 
 variants!(body, Body: Client, Internal, Sync, System, WithMetadata);
 variants!(internal, Internal: Authenticate, Resume, Replay, RecordReceipts, Http, Missing, ResumeAfter, RecordReceiptsIn, HeldConversation, RecordSignIn, HeldMessage, HeldConversations);
-variants!(http, HttpRequest: CommunitySync, Conversations, ProfilePictures, Register, Login, Logout, ServerCall, Presences, CreateUser, UpdateUser, Export, KnownLogin);
+variants!(http, HttpRequest: CommunitySync, Conversations, ProfilePictures, Register, Login, Logout, ServerCall, Presences, CreateUser, UpdateUser, Export, KnownLogin, Reports, CloseReport);
 variants!(reply, InternalReply: Authenticated, Refused, Resumed, Replayed, Unavailable, Http, SignedIn, Missing, Allowed, HeldConversation, HeldMessage, HeldConversations);
 variants!(
     header, Header: Answer, Internal, Event, Joined, Left, AnswerPart, Replaced, Revoked, Report, Probe, Kicked, Drain,
@@ -193,6 +194,12 @@ fn requests_of_gateways_keep_their_bytes() {
         HttpRequest::UpdateUser { user: USER, body: b"{}".to_vec() },
         HttpRequest::Export { user: USER, after: Some(ExportPosition::Messages { after: ID }) },
         HttpRequest::KnownLogin { body: b"{}".to_vec() },
+        HttpRequest::Reports { limit: 50, after: Some(ReportPosition { report: ReportId(ID) }) },
+        HttpRequest::CloseReport {
+            report: ReportId(ID),
+            state: ReportState::Dismissed,
+            key_id: ApiKeyId("key".to_owned()),
+        },
     ];
     pinned("http_request.txt", &https);
     let receipts = Receipts { user: USER, conversations: vec![(CONVERSATION, 300)], events: vec![ID] };
@@ -331,6 +338,8 @@ fn cursors_that_clients_carry_keep_their_text() {
         ("InboxPosition", text(&inbox(ConversationId::Group(GROUP)))),
         ("ExportPosition", text(&ExportPosition::Events { after: ID })),
         ("GroupPosition", text(&GroupPosition { active_at_us: 1_750_000_000_000_000, group: GROUP })),
+        ("BannedPosition", text(&BannedPosition { user: USER })),
+        ("ReportPosition", text(&ReportPosition { report: ReportId(ID) })),
     ];
     pinned_lines("cursor.txt", &cursors);
 }

@@ -19,7 +19,7 @@ const PROGRESS: usize = 20;
 /// A typing indicator that has not arrived after this time was lost.
 const TYPING_ARRIVES_WITHIN: Duration = Duration::from_secs(2);
 /// Commands that the previous release does not know.
-const NEWER: [&str; 9] = [
+const NEWER: [&str; 16] = [
     "resign_from_group",
     "get_inbox",
     "set_conversation_settings",
@@ -29,6 +29,13 @@ const NEWER: [&str; 9] = [
     "get_blocked_users",
     "get_sign_ins",
     "end_sign_in",
+    "report_message",
+    "mute_member",
+    "unmute_member",
+    "ban_member",
+    "unban_member",
+    "get_banned_members",
+    "set_slow_mode",
 ];
 const COMMUNITY: &str = "runners";
 

@@ -32,8 +32,11 @@ export function explain(error: unknown, t: Translate): string {
     case "USER_BLOCKED":
       return t("errorBlocked");
     case "RATE_LIMIT_EXCEEDED":
+    case "SLOW_MODE":
       return t("errorRate");
     case "PERMISSION_DENIED":
+    case "MEMBER_MUTED":
+    case "MEMBER_BANNED":
       return t("errorPermission");
     case "RESOURCE_NOT_FOUND":
       return t("errorNotFound");

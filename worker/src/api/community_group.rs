@@ -295,6 +295,7 @@ async fn tell_of_info(
         created_at: row.created_at.into(),
         updated_by: row.created_by,
         updated_by_username: founder.map(|name| name.username).unwrap_or_default(),
+        slow_mode_seconds: row.slow_mode_seconds,
         member_count: members_changed.then_some(row.member_count),
         metadata: metadata::of_group(app, group, row.metadata.as_deref()),
         version,

@@ -8,7 +8,7 @@ use shared::cursor::Cursor;
 use shared::http::{Exported, ExportedEvent, ExportedMessage, ExportedRows, Success};
 use shared::ids::{EventId, MessageId, UserId};
 use shared::limits::{MAX_EXPORTED_BYTES, MAX_EXPORTED_ROWS};
-use shared::personal_data::{CREATED_GROUPS, SECTIONS, open_group};
+use shared::personal_data::{SECTIONS, open_row};
 use shared::stream::{Envelope, ExportPosition};
 use uuid::Uuid;
 
@@ -103,9 +103,7 @@ async fn rows(
     let mut after = after.to_owned();
     for row in found {
         let mut value = serde_json::from_str(&row.json).map_err(anyhow::Error::from)?;
-        if section == CREATED_GROUPS {
-            open_group(&app.keyring, &mut value);
-        }
+        open_row(&app.keyring, section, &mut value);
         if !part.push(SECTIONS[place], value) {
             return Ok(Some(ExportPosition::Rows { section: section.to_owned(), after }));
         }

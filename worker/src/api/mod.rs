@@ -11,6 +11,7 @@ pub mod password_work;
 pub mod picture_cache;
 mod presences;
 mod profile_pictures;
+mod reports;
 mod server_call;
 mod update_user;
 
@@ -73,6 +74,10 @@ async fn carry_out(app: &App, envelope: &Envelope, request: HttpRequest) -> Resu
         HttpRequest::CreateUser { body } => auth::create(app, envelope, &body).await,
         HttpRequest::UpdateUser { user, body } => update_user::update(app, envelope, user, &body).await,
         HttpRequest::Export { user, after } => export::list(app, envelope, user, after).await,
+        HttpRequest::Reports { limit, after } => reports::list(app, envelope, limit, after).await,
+        HttpRequest::CloseReport { report, state, key_id } => {
+            reports::close(app, envelope, report, state, &key_id).await
+        }
     }
 }
 

@@ -15,6 +15,7 @@ use std::time::Instant;
 use fred::prelude::*;
 use shared::redis::redirect::keyed;
 use shared::telemetry::with_causes;
+use tokio::sync::Notify;
 use tokio::sync::oneshot::{self, error::TryRecvError};
 
 pub use answer::Decision;
@@ -41,16 +42,17 @@ impl Review {
     }
 }
 
-/// Starts to ask about a message. Returns `None` if no hook is set.
-pub fn review(app: &Arc<App>, subject: impl FnOnce() -> Option<Subject>) -> Option<Review> {
+/// Starts to ask about a message; `decided` is notified when there is a decision. Returns `None` if no hook is set.
+pub fn review(app: &Arc<App>, decided: &Arc<Notify>, subject: impl FnOnce() -> Option<Subject>) -> Option<Review> {
     app.before_send.as_ref()?;
     let subject = subject()?;
     let (tell, told) = oneshot::channel();
-    let app = app.clone();
+    let (app, decided) = (app.clone(), decided.clone());
     tokio::spawn(async move {
         if let Some(hook) = &app.before_send {
             // Nobody listens any more if the partition has moved: its new owner asks again.
             let _ = tell.send(decide(&app, hook, subject).await);
+            decided.notify_one();
         }
     });
     Some(Review(told))

@@ -11,6 +11,7 @@ use super::group_rules::denied;
 use super::{Context, Handle, derived_event_id};
 use crate::error::Failure;
 use crate::outcome::{Audience, Outcome};
+use crate::store::sanctions::{self, SanctionKind};
 use crate::store::{group_members, groups};
 
 impl Handle for AddGroupMember {
@@ -29,6 +30,10 @@ impl Handle for AddGroupMember {
         }
         if prospect.blocked {
             return Err(about_user(ErrorCode::UserBlocked, "One of you blocks the other").into());
+        }
+        if let Some(ban) = sanctions::find_sanction(context.db, group, user, SanctionKind::Ban).await? {
+            let rejection = about_user(ErrorCode::MemberBanned, "The user is banned from this group");
+            return Err(Rejection { retry_after: ban.wait(), ..rejection }.into());
         }
         let policy = context.app.settings.follow_policy;
         if policy == FollowPolicy::Enforce && !prospect.followed {

@@ -17,6 +17,7 @@ const EVERYONE: i64 = 0;
 impl Handle for EditGroupMessage {
     async fn handle(self, context: &mut Context<'_>) -> Result<Outcome, Failure> {
         let (found, group_id, _) = context.group_message(self.message).await?;
+        context.reject_muted(group_id, &found).await?;
         let mut mentioned: Vec<i64> = Vec::new();
         if self.content.contains('@') {
             let members = groups::list_member_names(context.db, &[group_id]).await?;

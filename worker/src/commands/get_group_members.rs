@@ -1,16 +1,21 @@
 //! `get_group_members`: lists a group's members, and which of them are online.
 
+use std::collections::HashMap;
+
 use shared::commands::{GetGroupMembers, MemberPosition};
 use shared::cursor::Cursor;
 use shared::events::membership::{GroupMembers, ListedMember};
+use shared::events::moderation::Sanction;
 use shared::ids::UserId;
 use time::OffsetDateTime;
 
+use super::group_rules::shown_sanction;
 use super::{Context, Handle};
 use crate::error::Failure;
 use crate::outcome::Outcome;
 use crate::presence;
 use crate::store::group_members::{self, MemberPlace, MemberRow};
+use crate::store::sanctions;
 
 /// More would not fit into a message; only the groups of communities can have more.
 const MAX_MEMBERS: i64 = 5_000;
@@ -27,6 +32,13 @@ impl Handle for GetGroupMembers {
             rows.pop();
         }
         let next_cursor = rows.last().filter(|_| has_more).map(cursor);
+        let users: Vec<UserId> = rows.iter().map(|row| row.user_id).collect();
+        let app = context.app;
+        let mut mutes: HashMap<UserId, Sanction> = sanctions::list_mutes(context.db, self.group, &users)
+            .await?
+            .into_iter()
+            .map(|(user, mute)| (user, shown_sanction(app, mute.sanction_id, mute.ends_at, mute.reason.as_deref())))
+            .collect();
         let blocked = context.blocked_either_way().await?;
         let visible = rows.iter().map(|row| row.user_id).filter(|user| !blocked.contains(user));
         let visible: Vec<UserId> = visible.collect();
@@ -40,6 +52,7 @@ impl Handle for GetGroupMembers {
             joined_at: row.joined_at.into(),
             online: online.contains(&row.user_id),
             read_seq: row.read_seq,
+            mute: mutes.remove(&row.user_id),
         };
         let members = rows.into_iter().map(member).collect();
         Ok(Outcome::answered(context.envelope, &GroupMembers { group_id: self.group, members, next_cursor }))

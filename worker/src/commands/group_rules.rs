@@ -2,15 +2,23 @@
 //! of it. Each command's own rules are in its file.
 
 use crate::store::session::PgSession;
+use shared::commands;
+use shared::events::Event;
 use shared::events::membership::{GroupDetails, GroupMember};
-use shared::ids::{GroupId, UserId};
+use shared::events::message::MessageKind;
+use shared::events::moderation::Sanction;
+use shared::ids::{ConversationId, GroupId, SanctionId, UserId};
 use shared::protocol::{ErrorCode, Rejection};
+use time::OffsetDateTime;
+use uuid::Uuid;
 
-use super::Context;
+use super::{Context, FoundMessage};
 use crate::app::App;
 use crate::error::Failure;
 use crate::metadata;
+use crate::outcome::{Audience, Outcome};
 use crate::store::groups::{self, Membership};
+use crate::store::sanctions::{self, NewSanction, SanctionKind};
 use crate::store::{conversations, group_members, users};
 
 pub fn denied(details: &str) -> Failure {
@@ -62,6 +70,97 @@ impl Context<'_> {
     /// The group with its first `most_members` members.
     pub async fn group_details(&mut self, group: GroupId, most_members: i64) -> Result<GroupDetails, Failure> {
         details(self.app, self.db, group, most_members).await
+    }
+}
+
+/// A sanction as clients see it.
+pub fn shown_sanction(app: &App, id: SanctionId, ends_at: Option<OffsetDateTime>, sealed: Option<&[u8]>) -> Sanction {
+    let reason = sealed.and_then(|sealed| app.keyring.open_blob(id.0, sealed).ok());
+    let reason = reason.and_then(|plain| String::from_utf8(plain).ok());
+    Sanction { until: ends_at.map(Into::into), reason }
+}
+
+/// The rejection of what a muted member may not do, for so many seconds.
+pub fn muted(wait_seconds: Option<u32>) -> Rejection {
+    let rejection = Rejection::new(ErrorCode::MemberMuted, "You are muted in this group");
+    Rejection { field: Some("groupId"), retry_after: wait_seconds, ..rejection }
+}
+
+/// Moderation by owners and admins. It is allowed in the groups of communities, too.
+impl Context<'_> {
+    /// The membership of a user, if there is one, whom the caller may mute, ban, and free from both.
+    pub async fn moderated(&mut self, group: GroupId, user: UserId) -> Result<Option<Membership>, Failure> {
+        let membership = self.membership(group).await?;
+        if !membership.is_owner_or_admin() {
+            return Err(denied("Only the owner and admins may mute and ban"));
+        }
+        if user == self.caller() {
+            return Err(Rejection::invalid("userId", "`userId` must not be yourself").into());
+        }
+        let target = groups::find_membership(self.db, group, user).await?;
+        if target.as_ref().is_some_and(Membership::is_owner_or_admin) && !membership.is_owner() {
+            return Err(denied("Only the owner may mute and ban admins"));
+        }
+        Ok(target)
+    }
+
+    /// Imposes a sanction, and records it in the audit log.
+    pub async fn impose(&mut self, kind: SanctionKind, new: commands::NewSanction) -> Result<Sanction, Failure> {
+        let sanction_id = SanctionId(self.envelope.id);
+        let reason = new.reason.as_ref().map(|reason| self.app.keyring.seal_blob(sanction_id.0, reason.as_bytes()));
+        let stored = NewSanction {
+            sanction_id,
+            group: new.group,
+            user: new.user,
+            kind,
+            seconds: new.seconds,
+            reason: reason.as_deref(),
+            imposed_by: self.caller(),
+        };
+        let ends_at = sanctions::upsert_sanction(self.db, &stored).await?;
+        self.audit(ConversationId::Group(new.group), Some(new.user), None).await?;
+        Ok(Sanction { until: ends_at.map(Into::into), reason: new.reason })
+    }
+
+    /// Lifts a sanction, and records that in the audit log. Returns false if there was none in effect.
+    pub async fn lift(&mut self, kind: SanctionKind, group: GroupId, user: UserId) -> Result<bool, Failure> {
+        let lifted = sanctions::delete_sanction(self.db, group, user, kind).await?;
+        if lifted {
+            self.audit(ConversationId::Group(group), Some(user), None).await?;
+        }
+        Ok(lifted)
+    }
+
+    /// Rejects what a muted member may not do with a message. The product's own messages are not the member's, and nobody
+    /// could end an owner's mute.
+    pub async fn reject_muted(&mut self, group: GroupId, found: &FoundMessage) -> Result<(), Failure> {
+        let is_systems = found.row.kind == MessageKind::System && self.envelope.reply_to.is_gateway();
+        if is_systems || found.membership.as_ref().is_some_and(Membership::is_owner) {
+            return Ok(());
+        }
+        match sanctions::find_sanction(self.db, group, self.caller(), SanctionKind::Mute).await? {
+            Some(mute) => Err(muted(mute.wait()).into()),
+            None => Ok(()),
+        }
+    }
+
+    /// Sends a durable event to the members of a group and to one who no longer is a member, and stores it for both.
+    pub async fn notify_with_former<E: Event>(
+        &mut self,
+        outcome: &mut Outcome,
+        (group, former): (GroupId, UserId),
+        event_id: Uuid,
+        version: i64,
+        event: &E,
+    ) -> Result<(), Failure> {
+        let conversation = ConversationId::Group(group);
+        self.store_shared_event(event_id, conversation, version, event).await?;
+        // Shared events are for members.
+        self.store_event(event_id, Some(conversation), event, &[former]).await?;
+        let own = Some(self.envelope.reply_to);
+        outcome.durable_except(Audience::Group(group), event_id, event, own, vec![former]);
+        outcome.durable(Audience::User(former), event_id, event, None);
+        Ok(())
     }
 }
 

@@ -7,7 +7,7 @@ use shared::ids::ConversationId;
 use super::group_rules::denied;
 use super::{Context, Handle};
 use crate::error::Failure;
-use crate::outcome::{Audience, Outcome};
+use crate::outcome::Outcome;
 use crate::store::group_members;
 
 impl Handle for RemoveGroupMember {
@@ -29,15 +29,8 @@ impl Handle for RemoveGroupMember {
         let version = context.raise_version(group).await?;
         let removed =
             MemberRemoved { group_id: group, user_id: user, username: &username, removed_by: caller, version };
-        let (event_id, conversation) = (context.envelope.id, ConversationId::Group(group));
-        context.store_shared_event(event_id, conversation, version, &removed).await?;
-        // Former members are told separately.
-        context.store_event(event_id, Some(conversation), &removed, &[user]).await?;
-
-        let own = Some(context.envelope.reply_to);
         let mut outcome = Outcome::answered(context.envelope, &removed);
-        outcome.durable_except(Audience::Group(group), event_id, &removed, own, vec![user]);
-        outcome.durable(Audience::User(user), event_id, &removed, None);
+        context.notify_with_former(&mut outcome, (group, user), context.envelope.id, version, &removed).await?;
         // The last event that this user gets from the group.
         outcome.left(group, vec![user]);
         Ok(outcome)

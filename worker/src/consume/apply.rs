@@ -16,6 +16,7 @@ use shared::stream::Envelope;
 use shared::telemetry::traces::{KeyValue, Span, SpanKind, TraceContext, log_span};
 use shared::telemetry::with_causes;
 use shared::wire::DecodeError;
+use tokio::sync::Notify;
 use tracing::Instrument;
 
 use super::item::{self, Item, Plan, Work};
@@ -59,6 +60,8 @@ pub struct Batch<'a> {
     app: &'a Arc<App>,
     session: &'a KeptSession,
     leases: &'a [Lease],
+    /// Notified when the hook before send has decided about one of the commands.
+    decided: &'a Arc<Notify>,
     items: Vec<Item>,
     settlement: Settlement,
     /// Partitions with entries that were left in the stream.
@@ -76,6 +79,7 @@ impl<'a> Batch<'a> {
         app: &'a Arc<App>,
         session: &'a KeptSession,
         leases: &'a [Lease],
+        decided: &'a Arc<Notify>,
         held_up: Vec<Item>,
         entries: Vec<RawEntry>,
     ) -> Self {
@@ -83,6 +87,7 @@ impl<'a> Batch<'a> {
             app,
             session,
             leases,
+            decided,
             items: held_up,
             settlement: Settlement::default(),
             left: Vec::new(),
@@ -148,7 +153,7 @@ impl<'a> Batch<'a> {
             }
         };
         let mut item = Item::new(lease, stream, raw, subject, work);
-        item.review = before_send::review(self.app, || match &item.work {
+        item.review = before_send::review(self.app, self.decided, || match &item.work {
             Work::Send(send) => before_send::Subject::send(send),
             Work::Other(other) => {
                 let (message, content, metadata) = other.command.edit()?;

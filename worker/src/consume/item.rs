@@ -78,14 +78,12 @@ impl Item {
     }
 }
 
-/// When the first of the held-up commands may be tried again.
+/// When the first of the held-up commands may be tried again. Those that wait for the hook are not among them.
 pub fn next_try(items: &[Item]) -> Option<Instant> {
-    let until =
-        |item: &Item| if item.review.is_some() { Some(Instant::now()) } else { item.held_up.map(|(until, _)| until) };
-    items.iter().filter_map(until).min()
+    items.iter().filter_map(|item| item.held_up.map(|(until, _)| until)).min()
 }
 
-/// True if all of them are held up, or wait behind one that is.
+/// True if all of them are held up or wait for the hook, or wait behind one that does.
 pub fn are_held_up(items: &[Item]) -> bool {
     let mut closed: HashSet<u16> = HashSet::new();
     items.iter().all(|item| {

@@ -7,6 +7,7 @@ use std::time::Duration;
 use fred::prelude::{Client, EventInterface, Server};
 use shared::lifecycle::Lifecycle;
 use shared::redis::lanes::{self, Lanes, RawEntry};
+use tokio::sync::Notify;
 use tokio::sync::broadcast::{self, error::TryRecvError};
 use tokio::time::Instant;
 
@@ -37,6 +38,8 @@ pub struct Pipeline {
     taken: Vec<Lease>,
     /// Held-up commands of earlier reads, and those behind them.
     held_up: Vec<Item>,
+    /// Notified when the hook before send has decided about one of them.
+    decided: Arc<Notify>,
     /// How often it started over. The consumer group's name ends with this number, so that a read whose reply was lost,
     /// if it reaches Redis late, finds no group and takes no entries with it.
     restarts: u64,
@@ -56,6 +59,7 @@ impl Pipeline {
             lanes: Lanes::default(),
             taken: Vec::new(),
             held_up: Vec::new(),
+            decided: Arc::default(),
             restarts: 0,
         })
     }
@@ -120,9 +124,12 @@ impl Pipeline {
         }
     }
 
+    /// Reads new entries. Commands that wait for the hook before send are applied as soon as it has decided, while the read
+    /// goes on: a read that is given up may take entries with it.
     async fn read(&mut self, assignment: &Assignment, block: Duration) -> Result<Vec<RawEntry>, fred::error::Error> {
         if self.held_up.len() >= self.app.settings.batch_max {
-            tokio::time::sleep(block).await;
+            // Those that are held up have their turn, whether one was decided or the time has passed.
+            let _ = tokio::time::timeout(block, self.decided.notified()).await;
             return Ok(Vec::new());
         }
         let group = format!("{}-{}", self.app.worker_id.0.simple(), self.restarts);
@@ -136,7 +143,22 @@ impl Pipeline {
         let streams: Vec<String> = assignment.leases.iter().map(stream).collect();
         // The count is per stream; together they should be about one batch, but a single busy stream must not starve.
         let count = (4 * self.app.settings.batch_max / streams.len()).clamp(16, self.app.settings.batch_max);
-        lanes::read(&self.reader, &streams, &group, count as u64, block).await
+        let reader = self.reader.clone();
+        let reading = async move { lanes::read(&reader, &streams, &group, count as u64, block).await };
+        tokio::pin!(reading);
+        loop {
+            let decided = self.decided.clone();
+            tokio::select! {
+                biased;
+                read = &mut reading => {
+                    let mut entries = read?;
+                    // Nothing may overtake entries that were left in the stream meanwhile.
+                    entries.retain(|raw| self.taken.contains(&assignment.leases[raw.stream]));
+                    return Ok(entries);
+                }
+                () = decided.notified() => self.apply(assignment, Vec::new()).await,
+            }
+        }
     }
 
     async fn apply(&mut self, assignment: &Assignment, mut entries: Vec<RawEntry>) {
@@ -147,7 +169,7 @@ impl Pipeline {
         let mut held_up = std::mem::take(&mut self.held_up);
         while !entries.is_empty() || !held_up.is_empty() {
             let rest = entries.split_off(entries.len().min(self.app.settings.batch_max));
-            let batch = Batch::new(&self.app, &self.session, &assignment.leases, held_up, entries);
+            let batch = Batch::new(&self.app, &self.session, &assignment.leases, &self.decided, held_up, entries);
             let unfinished = batch.run(&self.assigned).await;
             left.extend(unfinished.left);
             (held_up, entries) = (unfinished.held_up, rest);

@@ -1,6 +1,6 @@
 //! Deletes what has been kept long enough: rows of the event queue, events without recipients, changes of conversations
-//! and their events, the records of applied commands and of backends' requests, and old entries of the audit log. One
-//! worker at a time, in bounded transactions.
+//! and their events, the records of applied commands and of backends' requests, mutes and bans that have ended, closed
+//! reports, and old entries of the audit log. One worker at a time, in bounded transactions.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use crate::app::App;
 use crate::jobs::crowded;
 use crate::store::purge::{self, LogPlace};
 use crate::store::replay::first_id;
-use crate::store::{Spelled, api_keys, audit, changes, shared_events, sign_ins};
+use crate::store::{Spelled, api_keys, audit, changes, reports, sanctions, shared_events, sign_ins};
 
 const INTERVAL: Duration = Duration::from_secs(600);
 /// The pause after a round that failed.
@@ -43,6 +43,7 @@ pub async fn run(app: Arc<App>, lifecycle: Lifecycle) -> anyhow::Result<()> {
             clean_requests(&app, &lifecycle).await?;
             clean_audit(&app, &lifecycle).await?;
             clean_sign_ins(&app, &lifecycle).await?;
+            clean_moderation(&app, &lifecycle).await?;
             clean_events(&app, &lifecycle).await?;
             clean_shared_events(&app, &lifecycle).await?;
             crowded::clean(&app, &lifecycle).await?;
@@ -106,6 +107,21 @@ async fn clean_sign_ins(app: &App, lifecycle: &Lifecycle) -> sqlx::Result<()> {
         let mut db = app.db.acquire().await?;
         let deleted = sign_ins::delete_old(&mut db, SIGN_INS_KEPT, COMMANDS_PER_TRANSACTION).await?;
         if deleted < COMMANDS_PER_TRANSACTION as u64 {
+            return Ok(());
+        }
+        drop(db);
+        tokio::time::sleep(PAUSE).await;
+    }
+    Ok(())
+}
+
+/// Deletes mutes and bans that have ended, and reports that were closed as long ago as the audit log goes back.
+async fn clean_moderation(app: &App, lifecycle: &Lifecycle) -> sqlx::Result<()> {
+    while !lifecycle.is_draining() {
+        let mut db = app.db.acquire().await?;
+        let ended = sanctions::delete_ended(&mut db, COMMANDS_PER_TRANSACTION).await?;
+        let closed = reports::delete_closed(&mut db, app.settings.audit_retention, COMMANDS_PER_TRANSACTION).await?;
+        if ended.max(closed) < COMMANDS_PER_TRANSACTION as u64 {
             return Ok(());
         }
         drop(db);

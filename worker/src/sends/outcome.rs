@@ -11,6 +11,7 @@ use shared::publication::Receipt;
 use super::Send;
 use super::facts::{Facts, MentionEvent};
 use crate::app::App;
+use crate::commands::group_rules;
 use crate::error::Failure;
 use crate::outcome::{Audience, Outcome, participants};
 use crate::store::sends::{Verdict, VerdictKind};
@@ -44,6 +45,12 @@ pub fn of(
         VerdictKind::NotMember => Rejection::not_found("groupId", "There is no such group"),
         VerdictKind::NotAllowed => {
             Rejection::new(ErrorCode::PermissionDenied, "Only the owner and admins may announce")
+        }
+        VerdictKind::Muted { wait_seconds } => group_rules::muted(wait_seconds),
+        VerdictKind::TooSoon { wait_seconds } => {
+            let details = "The group is in slow mode; your last message is too recent";
+            let rejection = Rejection::new(ErrorCode::SlowMode, details);
+            Rejection { field: Some("groupId"), retry_after: wait_seconds, ..rejection }
         }
     };
     Err(rejection.into())

@@ -215,6 +215,7 @@ pub struct GroupState {
     pub created_at: time::OffsetDateTime,
     pub member_count: i64,
     pub role: Role,
+    pub slow_mode_seconds: i32,
     /// Sealed.
     pub metadata: Option<Vec<u8>>,
 }
@@ -223,7 +224,7 @@ pub struct GroupState {
 pub async fn list_groups(db: &mut PgSession, user: UserId, groups: &[GroupId]) -> sqlx::Result<Vec<GroupState>> {
     sqlx::query_as!(
         GroupState,
-        r#"SELECT g.group_id AS "group_id: Typed<GroupId>", g.name, g.description, g.created_by, g.max_members, g.created_at, g.metadata, m.role AS "role: Typed<Role>",
+        r#"SELECT g.group_id AS "group_id: Typed<GroupId>", g.name, g.description, g.created_by, g.max_members, g.created_at, g.slow_mode_seconds, g.metadata, m.role AS "role: Typed<Role>",
                (SELECT count(*) FROM group_members n WHERE n.group_id = g.group_id) AS "member_count!"
            FROM group_chats g
            JOIN group_members m ON m.group_id = g.group_id AND m.user_id = $1

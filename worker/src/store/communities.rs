@@ -370,6 +370,10 @@ pub async fn list_differences(
                FULL JOIN (
                    SELECT m.user_id, m.role FROM community_members m
                    WHERE m.community_id = $1 AND EXISTS (SELECT FROM users_auth a WHERE a.user_id = m.user_id)
+                       AND NOT EXISTS (
+                           SELECT FROM group_sanctions s WHERE s.group_id = $2 AND s.kind = 'ban' AND s.user_id = m.user_id
+                               AND (s.ends_at IS NULL OR s.ends_at > now())
+                       )
                ) c
                    ON c.user_id = g.user_id
                WHERE g.role IS DISTINCT FROM c.role

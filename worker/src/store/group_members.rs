@@ -126,10 +126,11 @@ pub async fn update_role(
     Ok(())
 }
 
-/// Makes `to` the owner and `from` an admin.
+/// Makes `to`, who is muted no longer, the owner and `from` an admin.
 pub async fn update_owner(db: &mut PgSession, group: GroupId, from: UserId, to: UserId) -> sqlx::Result<()> {
     sqlx::query!(
-        "UPDATE group_members SET role = CASE WHEN user_id = $3 THEN 'owner' ELSE 'admin' END, can_add_members = TRUE
+        "WITH unmuted AS (DELETE FROM group_sanctions WHERE group_id = $1 AND kind = 'mute' AND user_id = $3)
+         UPDATE group_members SET role = CASE WHEN user_id = $3 THEN 'owner' ELSE 'admin' END, can_add_members = TRUE
          WHERE group_id = $1 AND user_id IN ($2, $3)",
         group.to_string(),
         from.0,

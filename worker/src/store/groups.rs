@@ -125,6 +125,7 @@ pub struct GroupRow {
     pub max_members: i32,
     pub created_at: OffsetDateTime,
     pub member_count: i64,
+    pub slow_mode_seconds: i32,
     /// Sealed.
     pub metadata: Option<Vec<u8>>,
 }
@@ -132,7 +133,7 @@ pub struct GroupRow {
 pub async fn find_group(db: &mut PgSession, group: GroupId) -> sqlx::Result<Option<GroupRow>> {
     sqlx::query_as!(
         GroupRow,
-        r#"SELECT name, description, created_by, max_members, created_at, metadata,
+        r#"SELECT name, description, created_by, max_members, created_at, metadata, slow_mode_seconds,
                (SELECT count(*) FROM group_members m WHERE m.group_id = g.group_id) AS "member_count!"
            FROM group_chats g WHERE group_id = $1 AND deleted_at IS NULL"#,
         group.to_string()
@@ -295,6 +296,7 @@ pub struct Info {
     pub max_members: i32,
     pub created_by: UserId,
     pub created_at: OffsetDateTime,
+    pub slow_mode_seconds: i32,
     /// Sealed.
     pub metadata: Option<Vec<u8>>,
 }
@@ -305,6 +307,7 @@ pub struct NewInfo<'a> {
     pub name: Option<&'a str>,
     pub description: Option<&'a str>,
     pub max_members: Option<i32>,
+    pub slow_mode_seconds: Option<i32>,
     /// Sealed; `Some(None)` removes it.
     pub metadata: Option<Option<Vec<u8>>>,
 }
@@ -314,15 +317,17 @@ pub async fn update_info(db: &mut PgSession, group: GroupId, new: &NewInfo<'_>) 
     sqlx::query_as!(
         Info,
         "UPDATE group_chats SET name = coalesce($2, name), description = coalesce($3, description),
-             max_members = coalesce($4, max_members), metadata = CASE WHEN $5 THEN $6 ELSE metadata END
+             max_members = coalesce($4, max_members), slow_mode_seconds = coalesce($7, slow_mode_seconds),
+             metadata = CASE WHEN $5 THEN $6 ELSE metadata END
          WHERE group_id = $1 AND deleted_at IS NULL
-         RETURNING name, description, max_members, created_by, created_at, metadata",
+         RETURNING name, description, max_members, created_by, created_at, slow_mode_seconds, metadata",
         group.to_string(),
         new.name,
         new.description,
         new.max_members,
         new.metadata.is_some(),
-        new.metadata.as_ref().and_then(Option::as_deref)
+        new.metadata.as_ref().and_then(Option::as_deref),
+        new.slow_mode_seconds
     )
     .fetch_optional(db)
     .await

@@ -90,11 +90,12 @@ pub async fn delete_messages(db: &mut PgSession, conversation: &Spelled, up_to: 
     Ok(deleted.unsigned_abs())
 }
 
-/// Deletes what remains of a group without messages: members, cursors, and the group itself.
+/// Deletes what remains of a group without messages: members, cursors, mutes, bans, and the group itself.
 pub async fn delete_group(db: &mut PgSession, group: &Spelled) -> sqlx::Result<()> {
     sqlx::query!(
         "WITH members AS (DELETE FROM group_members WHERE group_id = $1),
               cursors AS (DELETE FROM conversation_members WHERE conversation_id = $1),
+              sanctions AS (DELETE FROM group_sanctions WHERE group_id = $1),
               conversation AS (DELETE FROM conversations WHERE conversation_id = $1)
          DELETE FROM group_chats WHERE group_id = $1",
         group.0

@@ -326,6 +326,7 @@ fn shown_info(app: &App, group: GroupState) -> SyncInfo {
         max_members: Some(group.max_members),
         member_count: Some(group.member_count),
         created_at: Some(group.created_at.into()),
+        slow_mode_seconds: Some(group.slow_mode_seconds),
         my_role: Some(group.role),
         settings: None,
     }

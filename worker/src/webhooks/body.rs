@@ -10,6 +10,7 @@ use serde_json::{Map, Value, json};
 use shared::clock::Timestamp;
 use shared::events::message::Message;
 use shared::ids::{MessageId, UserId};
+use shared::webhooks::WebhookEvent;
 
 use crate::app::App;
 use crate::error::Failure;
@@ -25,10 +26,14 @@ pub const MAX_BYTES: usize = 256 * 1024;
 /// The messages that deliveries are about: `None` for one that is stored and cannot be read.
 pub type Messages = HashMap<MessageId, Option<Message>>;
 
+/// A delivery with its own body needs no message, except a report, which has both.
+fn shows_message(row: &DeliveryRow) -> bool {
+    row.body.is_none() || row.event == WebhookEvent::MessageReported.as_str()
+}
+
 /// Reads the messages that these deliveries are about.
 pub async fn load_messages(app: &App, db: &mut PgSession, rows: &[DeliveryRow]) -> Result<Messages, Failure> {
-    // A delivery with its own body needs no message.
-    let ids: Vec<MessageId> = rows.iter().filter(|row| row.body.is_none()).filter_map(|row| row.about).collect();
+    let ids: Vec<MessageId> = rows.iter().filter(|row| shows_message(row)).filter_map(|row| row.about).collect();
     if ids.is_empty() {
         return Ok(Messages::new());
     }
@@ -50,6 +55,10 @@ pub fn data(app: &App, row: &DeliveryRow, messages: &Messages) -> anyhow::Result
         let mut told: Map<String, Value> = serde_json::from_slice(&plain).context("its body cannot be parsed")?;
         for field in ["type", "eventId", "timestamp"] {
             told.remove(field);
+        }
+        if shows_message(row) {
+            let message = row.about.and_then(|about| messages.get(&about));
+            told.insert("message".to_owned(), serde_json::to_value(message)?);
         }
         return Ok(Value::Object(told));
     }

@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use crate::app::App;
 use crate::outcome::{Outcome, Publication};
+use crate::store::reports::NewReport;
 use crate::store::session::PgSession;
 use crate::store::webhooks::{self, NewDeliveries};
 
@@ -46,6 +47,10 @@ fn event_of(kind: &str) -> Option<WebhookEvent> {
         "member_left" => WebhookEvent::MemberLeft,
         "member_promoted" => WebhookEvent::MemberPromoted,
         "member_demoted" => WebhookEvent::MemberDemoted,
+        "member_muted" => WebhookEvent::MemberMuted,
+        "member_unmuted" => WebhookEvent::MemberUnmuted,
+        "member_banned" => WebhookEvent::MemberBanned,
+        "member_unbanned" => WebhookEvent::MemberUnbanned,
         _ => return None,
     })
 }
@@ -147,6 +152,33 @@ pub async fn messages(
         }
     }
     new.insert(db).await
+}
+
+/// A report that was stored.
+pub struct Report<'a> {
+    pub new: &'a NewReport<'a>,
+    pub reason: &'a str,
+    pub reported_at: Timestamp,
+}
+
+/// Stores that a message was reported. The message itself is read when it is delivered.
+pub async fn report(
+    app: &App,
+    db: &mut PgSession,
+    Report { new, reason, reported_at }: &Report<'_>,
+) -> sqlx::Result<()> {
+    if !app.webhooks.is_wanted(WebhookEvent::MessageReported) {
+        return Ok(());
+    }
+    let told = json!({
+        "reportId": new.report_id, "messageId": new.message, "conversationId": new.conversation, "senderId": new.sender,
+        "reporterId": new.reporter, "reason": reason, "reportedAt": reported_at,
+    });
+    let mut deliveries = NewDeliveries::default();
+    deliveries.push(new.conversation.to_string(), WebhookEvent::MessageReported, new.report_id.0);
+    deliveries.about(new.message);
+    deliveries.say(app, new.report_id.0, told.to_string().as_bytes());
+    deliveries.insert(db).await
 }
 
 /// When the users who are about to be announced as online after a long time were last seen.

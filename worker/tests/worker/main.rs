@@ -21,6 +21,7 @@ mod main_backend;
 mod malformed;
 mod messages;
 mod metadata;
+mod moderation;
 mod neighbours;
 mod plans;
 mod purging;

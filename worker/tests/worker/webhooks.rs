@@ -283,7 +283,7 @@ async fn content_deleted_meanwhile_is_not_delivered() {
 
 #[tokio::test]
 async fn groups_and_memberships_are_reported_once_each() {
-    let (harness, receiver) = start("hooksgroups", "message.created,group.created,group.updated,group.deleted,group.owner_changed,member.added,member.removed,member.left,member.promoted,member.demoted", &[]).await;
+    let (harness, receiver) = start("hooksgroups", "message.created,group.created,group.updated,group.deleted,group.owner_changed,member.added,member.removed,member.left,member.promoted,member.demoted,member.muted,member.unmuted,member.banned,member.unbanned", &[]).await;
     let [alice, bob, carol] = harness.users(["alice", "bob", "carol"]).await;
     let create = json!({"type": "create_group", "groupName": "g", "initialMembers": [bob]});
     let created = harness.expect(alice, create, "group_created").await;
@@ -294,18 +294,25 @@ async fn groups_and_memberships_are_reported_once_each() {
     harness.expect(alice, command("demote_member", bob), "member_demoted").await;
     let rename = json!({"type": "update_group_info", "groupId": group, "groupName": "h"});
     harness.expect(alice, rename, "group_info_updated").await;
-    harness.expect(alice, command("remove_group_member", carol), "member_removed").await;
+    harness.expect(alice, command("mute_member", carol), "member_muted").await;
+    harness.expect(alice, command("unmute_member", carol), "member_unmuted").await;
+    harness.expect(alice, command("ban_member", carol), "member_banned").await;
+    harness.expect(alice, command("unban_member", carol), "member_unbanned").await;
     harness.expect(alice, command("transfer_ownership", bob), "ownership_transferred").await;
     harness.expect(alice, json!({"type": "leave_group", "groupId": group}), "member_left").await;
     harness.expect(bob, json!({"type": "delete_group", "groupId": group}), "group_deleted").await;
-    let bodies = wait_for(&receiver, 9).await;
+    let bodies = wait_for(&receiver, 13).await;
     let expected = [
         "group.created",
         "member.added",
         "member.promoted",
         "member.demoted",
         "group.updated",
+        "member.muted",
+        "member.unmuted",
+        "member.banned",
         "member.removed",
+        "member.unbanned",
         "group.owner_changed",
         "member.left",
         "group.deleted",
@@ -313,6 +320,38 @@ async fn groups_and_memberships_are_reported_once_each() {
     assert_eq!(types(&bodies), expected);
     assert!(bodies.iter().all(|body| body["data"]["groupId"] == group), "{bodies:#?}");
     assert_eq!(bodies[1]["data"]["userId"], carol.to_string());
+}
+
+#[tokio::test]
+async fn a_report_is_delivered_with_the_message_as_it_is_then() {
+    let (harness, receiver) = start("hooksreport", "all", &[]).await;
+    let [alice, bob] = harness.users(["alice", "bob"]).await;
+    let report =
+        |message: &Value, reason: &str| json!({"type": "report_message", "messageId": message, "reason": reason});
+    let reports = || {
+        let mut reports = without_repetitions(taken(&receiver));
+        reports.retain(|body| body["type"] == "message.reported");
+        reports
+    };
+    let sent = harness.send(alice, bob, "buy this").await["messageId"].clone();
+    let reported = harness.expect(bob, report(&sent, "spam"), "message_reported").await;
+    // A repetition is no second report.
+    harness.expect(bob, report(&sent, "spam"), "message_reported").await;
+    harness.until("SELECT count(*) = 0 FROM webhook_deliveries").await;
+    let data = reports().pop().unwrap()["data"].clone();
+    assert_eq!(reports().len(), 1);
+    assert_eq!((&data["reportId"], &data["reason"]), (&reported["reportId"], &json!("spam")));
+    assert_eq!((&data["senderId"], &data["reporterId"]), (&json!(alice), &json!(bob)));
+    assert_eq!((&data["messageId"], &data["message"]["content"]), (&sent, &json!("buy this")));
+
+    receiver.behave(|_| Reply::Status(500));
+    let sent = harness.send(alice, bob, "and this").await["messageId"].clone();
+    harness.expect(bob, report(&sent, "spam again"), "message_reported").await;
+    harness.expect(alice, json!({"type": "delete_message", "messageId": sent}), "message_deleted").await;
+    receiver.behave(|_| Reply::Status(200));
+    harness.until("SELECT count(*) = 0 FROM webhook_deliveries").await;
+    let data = reports().pop().unwrap()["data"].clone();
+    assert_eq!((&data["reason"], &data["message"]), (&json!("spam again"), &Value::Null));
 }
 
 #[tokio::test]

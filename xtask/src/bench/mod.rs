@@ -11,6 +11,7 @@ mod plot;
 mod runs;
 mod site;
 mod target;
+mod webhook;
 
 use std::path::PathBuf;
 
@@ -31,6 +32,8 @@ enum Part {
     Crowd,
     /// Lone messages and open load, beside Socket.IO
     Beside,
+    /// Direct messages with a webhook that is told of each, and without one
+    Webhook,
 }
 
 #[derive(Debug, clap::Args)]
@@ -63,6 +66,8 @@ pub fn run(workspace: &Workspace, options: &Options) -> Result<()> {
         Some(Part::Import) => {
             return import::measure(&programs, &bin_dir, if options.quick { 10_000 } else { 1_000_000 });
         }
+        Some(Part::Webhook) if options.quick => return webhook::measure(&programs, &bin_dir, &Sizes::QUICK, 1),
+        Some(Part::Webhook) => return webhook::measure(&programs, &bin_dir, &Sizes::FULL, 3),
         Some(Part::Crowd) if options.quick => return crowd::measure(&programs, &bin_dir, 5_000, &[500]),
         Some(Part::Crowd) => return crowd::measure(&programs, &bin_dir, 50_000, &[5_000, 19_500]),
         Some(Part::Beside) | None => {}

@@ -76,7 +76,8 @@ impl Site {
             secrets: Secrets::generate()?,
             env: env.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec(),
             gateway_env: Vec::new(),
-            worker_env: Vec::new(),
+            // For the receiver of a webhook.
+            worker_env: vec![("WEBHOOK_ALLOWED_NETWORKS".to_owned(), "127.0.0.0/8".to_owned())],
         };
         let fleet = Fleet::start(config.clone())?;
         Ok(Self { postgres, redis, fleet, config, scratch })
@@ -127,6 +128,20 @@ impl Site {
             servers.iter().filter_map(devstack::Server::pid).map(resident_bytes).collect::<Result<Vec<u64>>>()
         };
         Ok([of(&self.fleet.gateways)?, of(&self.fleet.workers)?])
+    }
+
+    /// Runs `chatctl` with what it needs of the settings.
+    pub fn chatctl(&self, args: &[&str]) -> Result<()> {
+        let secrets = &self.config.secrets;
+        let mut command = Command::new(self.config.bin_dir.join("chatctl"));
+        command.args(args).env("DATABASE_URL", &self.config.stores.database_url);
+        command.env("CHAT_ENCRYPTION_KEY", &secrets.encryption_key);
+        command.env("CHAT_ENCRYPTION_SALT", &secrets.encryption_salt);
+        let output = command.output().context("running chatctl")?;
+        if !output.status.success() {
+            bail!("chatctl {args:?} failed: {}", String::from_utf8_lossy(&output.stderr));
+        }
+        Ok(())
     }
 
     /// Runs a scenario for these users, counted from 0, and returns its result.

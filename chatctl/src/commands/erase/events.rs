@@ -16,6 +16,9 @@ const SAID: [&str; 2] = ["reaction_added", "group_reaction_added"];
 /// Fields next to a user's id.
 const ABOUT_A_USER: [&str; 6] = ["username", "displayName", "profileImage", "email", "bio", "senderUsername"];
 
+/// The authors of a `reason`.
+const GIVES_A_REASON: [&str; 3] = ["mutedBy", "bannedBy", "reporterId"];
+
 /// What happens to one event.
 #[derive(Debug, PartialEq)]
 enum Fate {
@@ -140,7 +143,8 @@ fn fate(mut event: Value, user: i64) -> Fate {
     }
 }
 
-/// Removes the name wherever the user's id occurs. Returns true if there was one.
+/// Removes the name wherever the user's id occurs, and the reason of a mute, a ban or a report by or of the user. Returns
+/// true if there was one.
 fn anonymise(value: &mut Value, id: &str) -> bool {
     match value {
         Value::Array(items) => items.iter_mut().fold(false, |changed, item| anonymise(item, id) | changed),
@@ -155,7 +159,9 @@ fn anonymise(value: &mut Value, id: &str) -> bool {
 fn anonymise_fields(fields: &mut Map<String, Value>, id: &str) -> bool {
     let naming: Vec<String> =
         fields.iter().filter(|(_, value)| value.as_str() == Some(id)).map(|(name, _)| name.clone()).collect();
-    let mut changed = false;
+    let mut changed = !naming.is_empty()
+        && GIVES_A_REASON.iter().any(|author| fields.contains_key(*author))
+        && fields.remove("reason").is_some();
     for field in naming {
         let own = format!("{field}Username");
         let is_user = matches!(field.as_str(), "userId" | "id" | "senderId");
@@ -191,6 +197,16 @@ mod tests {
         let mention = json!({"type": "mentioned_in_group", "mentionedBy": "7", "mentionedByUsername": "bob"});
         let Fate::Rewritten(mention) = fate(mention, 7) else { panic!("the name stays") };
         assert_eq!(mention["mentionedByUsername"], "deleted-7");
+    }
+
+    #[test]
+    fn reasons_by_and_about_the_user_go() {
+        let muted = json!({"type": "member_muted", "userId": "7", "mutedBy": "8", "reason": "r"});
+        for user in [7, 8] {
+            let rewritten = json!({"type": "member_muted", "userId": "7", "mutedBy": "8"});
+            assert_eq!(fate(muted.clone(), user), Fate::Rewritten(rewritten));
+        }
+        assert_eq!(fate(muted, 9), Fate::Stays);
     }
 
     #[test]

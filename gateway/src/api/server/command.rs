@@ -34,7 +34,9 @@ pub fn repetition(gateway: &Gateway, request: &Parsed) -> Result<Option<Repetiti
         | ServerOperation::Kick
         | ServerOperation::Presence
         | ServerOperation::UpdateUser
-        | ServerOperation::Export => return Ok(None),
+        | ServerOperation::Export
+        | ServerOperation::Reports
+        | ServerOperation::CloseReport => return Ok(None),
     };
     let proposed = new_command_id(Timestamp::now(), hint);
     Ok(Some(Repetition { key, fingerprint: request.fingerprint, command: proposed }))

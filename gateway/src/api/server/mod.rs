@@ -9,9 +9,10 @@ use std::sync::Arc;
 
 use fred::prelude::PubsubInterface;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
-use shared::http::{Done, Session, Sessions, Success};
-use shared::ids::{ConnectionRef, UserId};
-use shared::protocol::Fields;
+use serde_json::Value;
+use shared::http::{Done, ReportState, Session, Sessions, Success};
+use shared::ids::{ApiKeyId, ConnectionRef, ReportId, UserId};
+use shared::protocol::{Fields, Invalid};
 use shared::publication::Header;
 use shared::redis::presence::PresenceScripts;
 use shared::server_api::key::ApiKey;
@@ -122,6 +123,8 @@ async fn carry_out(
             let after = Fields(&request.fields).cursor().map_err(|invalid| ApiError::invalid(&invalid))?;
             ask(gateway, HttpRequest::Export { user: request.acting()?, after }, command).await
         }
+        ServerOperation::Reports => ask(gateway, reports(&request)?, command).await,
+        ServerOperation::CloseReport => ask(gateway, close_report(&request, key.id)?, command).await,
     }
 }
 
@@ -205,6 +208,21 @@ async fn ask(gateway: &Gateway, request: HttpRequest, command: Option<Uuid>) -> 
         InternalReply::Http { status, json } => Ok(json_response(status, json)),
         reply => Err(unexpected(&reply)),
     }
+}
+
+fn reports(request: &Parsed) -> Result<HttpRequest, ApiError> {
+    let fields = Fields(&request.fields);
+    let limit = fields.limit().map_err(|invalid| ApiError::invalid(&invalid))?;
+    let after = fields.cursor().map_err(|invalid| ApiError::invalid(&invalid))?;
+    Ok(HttpRequest::Reports { limit, after })
+}
+
+fn close_report(request: &Parsed, key_id: ApiKeyId) -> Result<HttpRequest, ApiError> {
+    let text = |field: &str| request.fields.get(field).and_then(Value::as_str);
+    let report = text("reportId").and_then(|id| Uuid::try_parse(id).ok()).ok_or_else(ApiError::nothing)?;
+    let invalid = || Invalid::new("state", format!("`state` must be one of {}", ReportState::NAMES.join(", ")));
+    let state = text("state").and_then(ReportState::from_name).ok_or_else(|| ApiError::invalid(&invalid()))?;
+    Ok(HttpRequest::CloseReport { report: ReportId(report), state, key_id })
 }
 
 /// Lists all connections of a user on all gateways.

@@ -334,6 +334,53 @@ async fn an_export_has_everything_in_parts_and_nothing_twice() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_backend_moderates_a_group_and_closes_reports() -> Result<()> {
+    let deployment = start("server-api-moderation")?;
+    let backend = Backend { deployment: &deployment, key: key(&deployment, "groups,read,moderation")?, gateway: 0 };
+    let [alice, bob]: [User; 2] = deployment.users(["alice", "bob"])?;
+    let (mut a, mut b) = (deployment.login(1, &alice).await?, deployment.login(1, &bob).await?);
+    let created = a.request_ok(json!({"type": "create_group", "groupName": "g", "initialMembers": [bob.id]})).await?;
+    let group = &created["groupId"];
+    let path = format!("/users/{}/groups/{}", alice.id, group.as_str().context("an id")?);
+    let send = json!({"type": "send_group_message", "groupId": group, "content": "x"});
+
+    let mute = format!("{path}/members/{}/mute", bob.id);
+    backend.ok("PUT", &mute, json!({"seconds": 60, "reason": "r"})).await?;
+    ensure!(next(&mut b, "member_muted").await?["reason"] == "r");
+    ensure!(b.request(send.clone()).await?["code"] == "MEMBER_MUTED");
+    backend.ok("DELETE", &mute, Value::Null).await?;
+    backend.ok("PUT", &format!("{path}/slow-mode"), json!({"seconds": 60})).await?;
+    let sent = b.request_ok(send.clone()).await?;
+    ensure!(b.request(send).await?["code"] == "SLOW_MODE");
+
+    let report = json!({"type": "report_message", "messageId": sent["messageId"], "reason": "spam"});
+    let reported = a.request_ok(report).await?;
+    let open = backend.ok("GET", "/reports?limit=5", Value::Null).await?;
+    ensure!(open["reports"][0]["message"]["content"] == "x" && open["reports"][0]["reason"] == "spam", "{open}");
+    let report = format!("/reports/{}", reported["reportId"].as_str().context("an id")?);
+    backend.refused("PATCH", &report, json!({"state": "forgotten"}), 400, "VALIDATION_ERROR").await?;
+    backend.ok("PATCH", &report, json!({"state": "dismissed"})).await?;
+    ensure!(backend.ok("GET", "/reports", Value::Null).await?["reports"] == json!([]));
+    backend.refused("PATCH", "/reports/nothing", json!({"state": "resolved"}), 404, "RESOURCE_NOT_FOUND").await?;
+
+    let ban = format!("{path}/bans/{}", bob.id);
+    backend.ok("PUT", &ban, json!({})).await?;
+    next(&mut b, "member_removed").await?;
+    let banned = backend.ok("GET", &format!("{path}/bans"), Value::Null).await?;
+    ensure!(banned["members"][0]["userId"] == json!(bob.id.to_string()), "{banned}");
+    backend.refused("POST", &format!("{path}/members"), json!({"userId": bob.id}), 403, "MEMBER_BANNED").await?;
+    backend.ok("DELETE", &ban, Value::Null).await?;
+    // Calls are in the log, and what was closed about which message.
+    let audited = deployment.sql(&format!(
+        "SELECT count(*) FROM audit_log WHERE actor LIKE 'key:%' AND action = 'report_dismissed' AND target_user_id = {}
+         AND message_id IS NOT NULL",
+        bob.id
+    ))?;
+    ensure!(audited == "1", "{audited}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_key_opens_what_its_scopes_say_until_it_is_revoked() -> Result<()> {
     let deployment = start("server-api-keys")?;
     let [alice, bob] = deployment.users(["alice", "bob"])?;

@@ -133,6 +133,14 @@ pub enum VerdictKind {
     NotFollowing,
     NotMember,
     NotAllowed,
+    /// For so many seconds, if the mute ends by itself.
+    Muted {
+        wait_seconds: Option<u32>,
+    },
+    /// In slow mode.
+    TooSoon {
+        wait_seconds: Option<u32>,
+    },
 }
 
 impl VerdictKind {
@@ -149,6 +157,17 @@ impl VerdictKind {
             "not_following" => Self::NotFollowing,
             "not_member" => Self::NotMember,
             "not_allowed" => Self::NotAllowed,
+            with_wait => Self::parse_with_wait(with_wait),
+        }
+    }
+
+    /// A kind and the seconds, which may be absent.
+    fn parse_with_wait(text: &str) -> Self {
+        let (kind, seconds) = text.split_once(' ').unwrap_or((text, ""));
+        let wait_seconds = seconds.parse().ok();
+        match kind {
+            "muted" => Self::Muted { wait_seconds },
+            "too_soon" => Self::TooSoon { wait_seconds },
             // Anything else would be a fault in the statement: fail closed, as if another worker had to do it.
             _ => Self::LeaseLost,
         }
@@ -225,8 +244,13 @@ pub async fn insert_messages(
                     WHEN sender.user_id IS NULL THEN 'unknown_sender'
                     WHEN i.recipient_id IS NULL THEN
                         CASE
-                            WHEN member.role IS NULL THEN 'not_member'
+                            WHEN member.slow_mode_seconds IS NULL THEN 'not_member'
                             WHEN i.kind = 2 AND member.role = 'member' THEN 'not_allowed'
+                            -- The product's words, not the member's.
+                            WHEN i.kind = 3 THEN 'stored'
+                            WHEN member.mute IS NOT NULL AND member.role <> 'owner' THEN member.mute
+                            WHEN member.slow_mode_seconds > 0 AND member.role = 'member'
+                                THEN chat_take_turn(i.conversation_id, i.sender_id, member.slow_mode_seconds)
                             ELSE 'stored'
                         END
                     WHEN recipient.user_id IS NULL THEN 'unknown_recipient'
@@ -268,9 +292,16 @@ pub async fn insert_messages(
                 WHERE b.blocker_id = i.recipient_id AND b.blocked_id = i.sender_id OFFSET 0
             ) blocked ON true
             LEFT JOIN LATERAL (
-                SELECT m.role FROM group_members m
+                SELECT m.role,
+                    -- None of a deleted group.
+                    (SELECT g.slow_mode_seconds FROM group_chats g
+                     WHERE g.group_id = m.group_id AND g.deleted_at IS NULL) AS slow_mode_seconds,
+                    (SELECT 'muted ' || coalesce(ceil(extract(epoch FROM s.ends_at - now()))::bigint::text, '')
+                     FROM group_sanctions s
+                     WHERE s.group_id = m.group_id AND s.kind = 'mute' AND s.user_id = m.user_id
+                         AND (s.ends_at IS NULL OR s.ends_at > now())) AS mute
+                FROM group_members m
                 WHERE i.recipient_id IS NULL AND m.group_id = i.conversation_id AND m.user_id = i.sender_id
-                    AND (SELECT g.deleted_at IS NULL FROM group_chats g WHERE g.group_id = m.group_id)
                 OFFSET 0
             ) member ON true
         ),

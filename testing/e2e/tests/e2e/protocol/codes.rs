@@ -200,6 +200,34 @@ async fn provoke(wanted: &str, stage: &mut Stage) -> Result<String> {
             stage.fleet.sql(MEND_GROUP_MEMBERS)?;
             code(&answer?)
         }
+        "MEMBER_MUTED" | "SLOW_MODE" => {
+            let (muted, seconds) = (wanted == "MEMBER_MUTED", 60);
+            let limit = match muted {
+                true => json!({"type": "mute_member", "groupId": group, "userId": bob, "seconds": seconds}),
+                false => json!({"type": "set_slow_mode", "groupId": group, "seconds": seconds}),
+            };
+            let free = match muted {
+                true => json!({"type": "unmute_member", "groupId": group, "userId": bob}),
+                false => json!({"type": "set_slow_mode", "groupId": group, "seconds": 0}),
+            };
+            stage.client.request_ok(limit).await?;
+            let send = json!({"type": "send_group_message", "groupId": group, "content": "x"});
+            let mut bob = stage.bob().await?;
+            if !muted {
+                bob.request_ok(send.clone()).await?;
+            }
+            let answer = bob.request(send).await?;
+            stage.client.request_ok(free).await?;
+            ensure!(answer["retryAfter"].as_u64().is_some_and(|wait| (1..=60).contains(&wait)), "{answer}");
+            code(&answer)
+        }
+        "MEMBER_BANNED" => {
+            let about = |kind: &str| json!({"type": kind, "groupId": group, "userId": carol});
+            stage.client.request_ok(about("ban_member")).await?;
+            let said = stage.asks(about("add_group_member")).await;
+            stage.client.request_ok(about("unban_member")).await?;
+            said
+        }
         other => bail!("no way to produce {other} is known here"),
     }
 }

@@ -9,6 +9,7 @@ mod errors;
 mod groups;
 mod http;
 mod inbox;
+mod moderation;
 mod paging;
 mod roles;
 mod sessions;

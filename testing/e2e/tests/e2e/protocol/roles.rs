@@ -103,6 +103,16 @@ const TABLE: &[([&str; 3], Command)] = &[
     ([OK, DENIED, DENIED], |s, i| json!({"type": "promote_member", "groupId": s.group, "userId": s.targets[i]})),
     ([OK, DENIED, DENIED], |s, _| json!({"type": "demote_member", "groupId": s.group, "userId": s.second_admin})),
     ([OK, DENIED, DENIED], |s, i| json!({"type": "transfer_ownership", "groupId": s.group, "userId": s.targets[i]})),
+    (
+        [OK, OK, DENIED],
+        |s, i| json!({"type": "mute_member", "groupId": s.group, "userId": s.targets[i], "seconds": 60}),
+    ),
+    ([OK, DENIED, DENIED], |s, _| json!({"type": "mute_member", "groupId": s.group, "userId": s.second_admin})),
+    ([OK, OK, DENIED], |s, i| json!({"type": "ban_member", "groupId": s.group, "userId": s.targets[i], "seconds": 60})),
+    ([OK, DENIED, DENIED], |s, _| json!({"type": "ban_member", "groupId": s.group, "userId": s.second_admin})),
+    ([OK, OK, DENIED], |s, _| json!({"type": "get_banned_members", "groupId": s.group})),
+    ([OK, OK, DENIED], |s, _| json!({"type": "set_slow_mode", "groupId": s.group, "seconds": 5})),
+    ([OK, OK, OK], |s, i| json!({"type": "report_message", "messageId": s.messages[i], "reason": "x"})),
     ([STAYS, OK, OK], |s, _| json!({"type": "leave_group", "groupId": s.group})),
     ([OK, DENIED, DENIED], |s, _| json!({"type": "delete_group", "groupId": s.group})),
 ];
@@ -137,8 +147,17 @@ async fn owners_do_not_name_themselves_and_rights_come_with_the_role() -> Result
     let mut cast = Cast::new().await?;
     let group = cast.scene().await?.group;
     let owner_id = cast.actors[0].user.id;
-    for command in ["add_group_member", "remove_group_member", "promote_member", "demote_member", "transfer_ownership"]
-    {
+    for command in [
+        "add_group_member",
+        "remove_group_member",
+        "promote_member",
+        "demote_member",
+        "transfer_ownership",
+        "mute_member",
+        "unmute_member",
+        "ban_member",
+        "unban_member",
+    ] {
         let command = json!({"type": command, "groupId": group, "userId": owner_id});
         cast.actors[0].refused(command, "VALIDATION_ERROR").await?;
     }

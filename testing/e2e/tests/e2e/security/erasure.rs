@@ -19,7 +19,7 @@ fn opened(deployment: &Deployment, keyring: &Keyring, wire: &Wire) -> Result<Vec
     let sealed = "SELECT string_agg(table_name || '.' || column_name, ' ' ORDER BY table_name, column_name)
                   FROM information_schema.columns WHERE table_schema = 'public' AND data_type = 'bytea'
                   AND table_name NOT IN ('_sqlx_migrations', 'api_keys', 'api_requests')";
-    let known = "applied_commands.outcome conversation_changes.body event_log.body group_chats.metadata private_messages.content private_messages.iv private_messages.mac private_messages.metadata webhook_deliveries.body webhook_endpoints.secrets";
+    let known = "applied_commands.outcome conversation_changes.body event_log.body group_chats.metadata group_sanctions.reason message_reports.reason private_messages.content private_messages.iv private_messages.mac private_messages.metadata webhook_deliveries.body webhook_endpoints.secrets";
     assert_eq!(deployment.sql(sealed)?, known);
     let mut texts = Vec::new();
     let rows = deployment.sql(
@@ -38,6 +38,8 @@ fn opened(deployment: &Deployment, keyring: &Keyring, wire: &Wire) -> Result<Vec
         "SELECT event_id || ' ' || encode(body, 'hex') FROM event_log UNION ALL
          SELECT event_id || ' ' || encode(body, 'hex') FROM conversation_changes WHERE body IS NOT NULL UNION ALL
          SELECT event_id || ' ' || encode(body, 'hex') FROM webhook_deliveries WHERE body IS NOT NULL UNION ALL
+         SELECT sanction_id || ' ' || encode(reason, 'hex') FROM group_sanctions WHERE reason IS NOT NULL UNION ALL
+         SELECT report_id || ' ' || encode(reason, 'hex') FROM message_reports UNION ALL
          SELECT command_id || ' ' || encode(outcome, 'hex') FROM applied_commands WHERE outcome IS NOT NULL",
     )?;
     for row in rows.lines() {
@@ -96,6 +98,10 @@ async fn nothing_that_an_erased_user_wrote_is_left_anywhere() -> Result<()> {
     b.request_ok(json!({"type": "add_group_reaction", "messageId": said["messageId"], "reaction": WORD})).await?;
     b.request_ok(json!({"type": "pin_message", "groupId": group, "messageId": in_group["messageId"]})).await?;
     b.request_ok(json!({"type": "add_group_member", "groupId": group, "userId": carol.id})).await?;
+    let mute = json!({"type": "mute_member", "groupId": group, "userId": carol.id, "reason": words(8)});
+    b.request_ok(mute).await?;
+    let report = json!({"type": "report_message", "messageId": said["messageId"], "reason": words(9)});
+    b.request_ok(report).await?;
     b.request_ok(json!({"type": "leave_group", "groupId": group})).await?;
     b.close().await;
 
@@ -104,7 +110,7 @@ async fn nothing_that_an_erased_user_wrote_is_left_anywhere() -> Result<()> {
     let keyring = Keyring::derive(&settings)?;
     let wire = Wire::new(Keyring::derive(&settings)?, WireFormat::Two);
     let by_bob = |texts: &[(Uuid, String)]| texts.iter().filter(|(_, text)| text.contains(WORD)).count();
-    ensure!(by_bob(&opened(&deployment, &keyring, &wire)?) >= 9, "there is something to erase");
+    ensure!(by_bob(&opened(&deployment, &keyring, &wire)?) >= 12, "there is something to erase");
     let id = bob.id.to_string();
     deployment.chatctl(&["user", "erase", &id, "--account", "--yes"])?;
     for (id, text) in opened(&deployment, &keyring, &wire)? {
