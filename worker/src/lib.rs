@@ -118,8 +118,10 @@ async fn start_consuming(app: Arc<App>, lifecycle: Lifecycle) -> anyhow::Result<
         }
     }
     let (manager, assigned) = LeaseManager::new(app.clone());
+    // On a cluster there are more pipelines than sessions for them.
+    let keep_sessions = assigned.len() <= app.settings.worker_pipelines as usize;
     for assigned in assigned {
-        let pipeline = Pipeline::new(app.clone(), assigned, &lifecycle)?;
+        let pipeline = Pipeline::new(app.clone(), assigned, keep_sessions, &lifecycle)?;
         lifecycle.spawn_work("pipeline", pipeline.run(lifecycle.clone()));
     }
     lifecycle.spawn_work("leases", manager.run(lifecycle.clone()));

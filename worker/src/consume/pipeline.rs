@@ -46,10 +46,14 @@ pub struct Pipeline {
 }
 
 impl Pipeline {
-    pub fn new(app: Arc<App>, assigned: Assigned, lifecycle: &Lifecycle) -> anyhow::Result<Self> {
+    /// `keeps_session` is true if no other pipeline needs its session with Postgres.
+    ///
+    /// # Errors
+    /// If the connection for reading cannot be configured.
+    pub fn new(app: Arc<App>, assigned: Assigned, keeps_session: bool, lifecycle: &Lifecycle) -> anyhow::Result<Self> {
         let reader = app.redis_options.blocking_client(longest_block(&app), lifecycle)?;
         let reconnections = reader.reconnect_rx();
-        let session = KeptSession::new(app.sends_db.clone());
+        let session = KeptSession::new(app.sends_db.clone(), keeps_session);
         Ok(Pipeline {
             app,
             assigned,

@@ -13,12 +13,14 @@ const KEPT_FOR: Duration = Duration::from_secs(10);
 /// A place for one session between its uses.
 pub struct KeptSession {
     database: Database,
+    /// False if the pool has fewer sessions than users: one that is kept would be missing elsewhere.
+    is_kept: bool,
     kept: Mutex<Option<PgSession>>,
 }
 
 impl KeptSession {
-    pub fn new(database: Database) -> Self {
-        KeptSession { database, kept: Mutex::new(None) }
+    pub fn new(database: Database, is_kept: bool) -> Self {
+        KeptSession { database, is_kept, kept: Mutex::new(None) }
     }
 
     /// Returns the kept session, or one of the pool if there is none, or if it is too old or may be faulty.
@@ -35,7 +37,9 @@ impl KeptSession {
 
     /// Keeps a session that has just served without an error. One that is dropped instead is examined by the pool.
     pub fn keep(&self, session: PgSession) {
-        *self.kept.lock() = Some(session);
+        if self.is_kept {
+            *self.kept.lock() = Some(session);
+        }
     }
 
     /// Returns the session to the pool.
@@ -56,7 +60,7 @@ mod tests {
     #[tokio::test]
     async fn a_session_is_kept_until_sessions_like_it_are_faulty() {
         let (database, _others) = session::tests::database("keptsession", false).await;
-        let kept = KeptSession::new(database.clone());
+        let kept = KeptSession::new(database.clone(), true);
         let mut session = kept.take().await.unwrap();
         let first = backend(&mut session).await;
         kept.keep(session);
@@ -70,5 +74,14 @@ mod tests {
         kept.keep(session);
         kept.release();
         database.acquire().await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn where_sessions_are_few_they_are_shared() {
+        let (database, _others) = session::tests::database("sharedsession", false).await;
+        let [one, other] = [(); 2].map(|()| KeptSession::new(database.clone(), false));
+        for place in [&one, &other, &one] {
+            place.keep(place.take().await.unwrap());
+        }
     }
 }
