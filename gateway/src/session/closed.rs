@@ -16,7 +16,7 @@ use crate::core::Core;
 
 /// How often the registry is compared with the actual sessions.
 const COMPARE_PERIOD: Duration = Duration::from_secs(5);
-/// More sessions than these are compared by their number, and one by one only once in so many rounds: in a failover,
+/// More sessions than these are compared by their number, and one by one only in some of the rounds: in a failover,
 /// Redis may have lost as many openings as ends.
 const MANY_SESSIONS: usize = 1_000;
 const ROUNDS_BY_NUMBER: u32 = 12;

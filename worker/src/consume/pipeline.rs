@@ -167,6 +167,7 @@ impl Pipeline {
 
     async fn apply(&mut self, assignment: &Assignment, mut entries: Vec<RawEntry>) {
         if entries.is_empty() {
+            // The read has waited in vain: an idle pipeline keeps no session from the pool's limits.
             self.session.release();
         }
         let mut left: Vec<Lease> = Vec::new();
