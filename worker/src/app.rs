@@ -19,6 +19,7 @@ use crate::api::password_work::PasswordWork;
 use crate::api::picture_cache::PictureCache;
 use crate::audiences::Audiences;
 use crate::before_send::hook::BeforeSend;
+use crate::consume::load::Load;
 use crate::consume::withdrawal::Withdrawal;
 use crate::crowded::CrowdedUsers;
 use crate::late_sessions::LateSessions;
@@ -56,6 +57,7 @@ pub struct App {
     pub recent: Recent,
     pub withdrawal: Withdrawal,
     pub strangers: Strangers,
+    pub load: Load,
     pub webhooks: Subscriptions,
     /// Absent without `BEFORE_SEND_URL`.
     pub before_send: Option<BeforeSend>,

@@ -59,6 +59,7 @@ use crate::app::App;
 use crate::audiences::Audiences;
 use crate::before_send::hook::BeforeSend;
 use crate::consume::lease::LeaseManager;
+use crate::consume::load::Load;
 use crate::consume::pipeline::Pipeline;
 use crate::consume::queries::Queries;
 use crate::consume::withdrawal::Withdrawal;
@@ -174,6 +175,7 @@ async fn connect(settings: WorkerSettings, lifecycle: &Lifecycle) -> anyhow::Res
         recent: Recent::default(),
         withdrawal: Withdrawal::default(),
         strangers: Strangers::default(),
+        load: Load::default(),
         webhooks: Subscriptions::default(),
         before_send: BeforeSend::new(&settings).context("BEFORE_SEND_URL")?,
         answer_channels: AnswerChannels::default(),

@@ -6,6 +6,7 @@ pub mod apply;
 mod fair;
 mod item;
 pub mod lease;
+pub mod load;
 pub mod pipeline;
 pub mod queries;
 pub mod settle;

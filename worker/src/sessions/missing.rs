@@ -25,7 +25,8 @@ pub async fn missing(app: &App, db: &mut PgSession, requests: &[Request]) -> Res
         let mut found = rows::list_after(db, NOBODY, &[conversation], &[from - 1], MAX_MESSAGES + 1).await?;
         let has_more = found.len() as i64 > MAX_MESSAGES;
         found.truncate(MAX_MESSAGES as usize);
-        let mut found = rows::list_by_id(db, &found).await?;
+        let ids: Vec<MessageId> = found.iter().map(|present| present.message_id).collect();
+        let mut found = rows::list_by_id(db, &ids).await?;
         found.sort_by_key(|row| row.seq);
         // A hidden message, and a reply to it, look different to different users: then all ask for what they missed,
         // one by one.

@@ -73,7 +73,7 @@ pub async fn list_extents(
     .await
 }
 
-/// One change, with the size of the message that would have to be read.
+/// One change.
 pub struct Change {
     /// The position of its conversation among the requested ones, from 1.
     pub ord: i64,
@@ -81,8 +81,6 @@ pub struct Change {
     pub kind: ChangeKind,
     pub seq: Option<i64>,
     pub message_id: Option<MessageId>,
-    /// The size of the message's content; `None` if it is deleted.
-    pub bytes: Option<i32>,
 }
 
 /// The first `most` changes of each conversation after a version, in the order of the conversations, oldest first; the
@@ -95,55 +93,16 @@ pub async fn list_changes(
 ) -> sqlx::Result<Vec<Change>> {
     sqlx::query_as!(
         Change,
-        r#"SELECT i.ord AS "ord!", c.version, c.kind, c.seq, c.message_id AS "message_id!: Typed<Option<MessageId>>",
-               octet_length(p.content) AS bytes
+        r#"SELECT i.ord AS "ord!", c.version, c.kind, c.seq, c.message_id AS "message_id!: Typed<Option<MessageId>>"
            FROM unnest($1::text[], $2::bigint[]) WITH ORDINALITY AS i (conversation_id, version, ord)
            CROSS JOIN LATERAL (
                SELECT c.version, c.kind, c.seq, c.message_id FROM conversation_changes c
                WHERE c.conversation_id = i.conversation_id AND c.version > i.version
                ORDER BY c.version LIMIT $3
            ) c
-           LEFT JOIN private_messages p ON p.message_id = c.message_id
            ORDER BY i.ord, c.version"#,
         &raw(conversations),
         versions,
-        most
-    )
-    .fetch_all(db)
-    .await
-}
-
-/// An existing message.
-pub struct Present {
-    pub ord: i64,
-    pub message_id: MessageId,
-    pub bytes: i32,
-}
-
-/// The first `most` messages that this user can see after a number, for several conversations, in their order, oldest
-/// first; the arrays are parallel.
-pub async fn list_after(
-    db: &mut PgSession,
-    user: UserId,
-    conversations: &[ConversationId],
-    after: &[i64],
-    most: i64,
-) -> sqlx::Result<Vec<Present>> {
-    sqlx::query_as!(
-        Present,
-        r#"SELECT i.ord AS "ord!", p.message_id, octet_length(p.content) AS "bytes!"
-         FROM unnest($2::text[], $3::bigint[]) WITH ORDINALITY AS i (conversation_id, after, ord)
-         CROSS JOIN LATERAL (
-             SELECT p.message_id, p.seq, p.content FROM private_messages p
-             WHERE p.conversation_id = i.conversation_id AND p.seq > i.after
-                 AND NOT EXISTS (SELECT FROM message_deletions d
-                                 WHERE d.user_id = $1 AND d.conversation_id = i.conversation_id AND d.seq = p.seq)
-             ORDER BY p.seq LIMIT $4
-         ) p
-         ORDER BY i.ord, p.seq"#,
-        user.0,
-        &raw(conversations),
-        after,
         most
     )
     .fetch_all(db)

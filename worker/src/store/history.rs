@@ -166,10 +166,17 @@ pub async fn list_newest(
 
 /// Single messages by id, regardless of who may see them.
 pub async fn list_by_id(db: &mut PgSession, messages: &[MessageId]) -> sqlx::Result<Vec<MessageRow>> {
+    list_small(db, messages, i32::MAX).await
+}
+
+/// Like [`list_by_id`], without those whose content has more than `max_bytes`.
+pub async fn list_small(db: &mut PgSession, messages: &[MessageId], max_bytes: i32) -> sqlx::Result<Vec<MessageRow>> {
     // They may be many messages of few conversations, so what each recipient has read is looked up once for each.
     Ok(message_rows!(
         db,
-        "WITH found AS MATERIALIZED (SELECT * FROM private_messages WHERE message_id = ANY($1)),
+        "WITH found AS MATERIALIZED (
+             SELECT * FROM private_messages WHERE message_id = ANY($1) AND octet_length(content) <= $2
+         ),
          marks AS MATERIALIZED (
              SELECT c.recipient_id, c.conversation_id, m.read_seq
              FROM (SELECT DISTINCT recipient_id, conversation_id FROM found WHERE recipient_id IS NOT NULL) c
@@ -181,8 +188,20 @@ pub async fn list_by_id(db: &mut PgSession, messages: &[MessageId]) -> sqlx::Res
         "found p LEFT JOIN marks r ON r.recipient_id = p.recipient_id AND r.conversation_id = p.conversation_id",
         "p.seq <= r.read_seq",
         "",
-        &raw(messages)
+        &raw(messages),
+        max_bytes
     ))
+}
+
+/// How many bytes the contents of these messages have.
+pub async fn list_sizes(db: &mut PgSession, messages: &[MessageId]) -> sqlx::Result<Vec<(MessageId, usize)>> {
+    let rows = sqlx::query!(
+        r#"SELECT message_id, octet_length(content) AS "bytes!" FROM private_messages WHERE message_id = ANY($1)"#,
+        &raw(messages)
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(rows.into_iter().map(|row| (MessageId(row.message_id), row.bytes.unsigned_abs() as usize)).collect())
 }
 
 /// A stored message's content, sealed.
@@ -223,10 +242,14 @@ pub struct ReactionRow {
 
 /// The reactions to these messages, oldest first; the first `most` of each message.
 pub async fn list_reactions(db: &mut PgSession, messages: &[MessageId], most: i64) -> sqlx::Result<Vec<ReactionRow>> {
+    // Most messages have none: they are left out first, so that nothing is sorted for them (`OFFSET 0` keeps it so).
     sqlx::query_as!(
         ReactionRow,
         r#"SELECT r.message_id, r.user_id, coalesce(u.username, '')::text AS "username!", r.reaction, r.created_at
-         FROM unnest($1::uuid[]) AS m (message_id)
+         FROM (
+             SELECT m.message_id FROM unnest($1::uuid[]) AS m (message_id)
+             WHERE EXISTS (SELECT FROM message_reactions r WHERE r.message_id = m.message_id) OFFSET 0
+         ) m
          CROSS JOIN LATERAL (
              SELECT * FROM message_reactions r WHERE r.message_id = m.message_id
              ORDER BY r.created_at, r.user_id LIMIT $2
@@ -333,17 +356,24 @@ pub async fn list_pinned(
     typed(found)
 }
 
-/// The ids of the first `most` messages that this user can see after a number, for several conversations, in their
-/// order, oldest first; the arrays are parallel.
+/// An existing message.
+pub struct Present {
+    pub ord: i64,
+    pub message_id: MessageId,
+}
+
+/// The first `most` messages that this user can see after a number, for several conversations, in their order, oldest
+/// first; the arrays are parallel.
 pub async fn list_after(
     db: &mut PgSession,
     user: UserId,
     conversations: &[ConversationId],
     after: &[i64],
     most: i64,
-) -> sqlx::Result<Vec<MessageId>> {
-    let found = sqlx::query_scalar!(
-        "SELECT p.message_id
+) -> sqlx::Result<Vec<Present>> {
+    sqlx::query_as!(
+        Present,
+        r#"SELECT i.ord AS "ord!", p.message_id
          FROM unnest($2::text[], $3::bigint[]) WITH ORDINALITY AS i (conversation_id, after, ord)
          CROSS JOIN LATERAL (
              SELECT p.message_id, p.seq FROM private_messages p
@@ -352,15 +382,14 @@ pub async fn list_after(
                                  WHERE d.user_id = $1 AND d.conversation_id = i.conversation_id AND d.seq = p.seq)
              ORDER BY p.seq LIMIT $4
          ) p
-         ORDER BY i.ord, p.seq",
+         ORDER BY i.ord, p.seq"#,
         user.0,
         &raw(conversations),
         after,
         most
     )
     .fetch_all(db)
-    .await?;
-    typed(found)
+    .await
 }
 
 /// Which of these pairs of user and message (by position) are allowed: the user may know of the message. A group's

@@ -100,6 +100,9 @@ pub struct Claimed {
 
 /// Claims up to `most` topics of an endpoint with waiting deliveries, for `time`. Looks at no more than `hops` topics
 /// after `after`: a search costs the same however long the backlog is, and each topic gets its turn.
+///
+/// Neither this nor [`settle`] waits for the disk: a crash of the database that loses them repeats deliveries, each topic's
+/// in its order, which receivers expect.
 pub async fn claim_topics(
     db: &mut PgSession,
     endpoint: Uuid,
@@ -127,7 +130,8 @@ pub async fn claim_topics(
            ),
            claimed AS (
                INSERT INTO webhook_topics AS t (endpoint_id, topic, blocked_until, owner)
-               SELECT $1, topic, now() + $5::interval, $6 FROM free ORDER BY topic
+               SELECT $1, topic, now() + $5::interval, $6 FROM free
+               WHERE set_config('synchronous_commit', 'off', true) IS NOT NULL ORDER BY topic
                ON CONFLICT (endpoint_id, topic) DO UPDATE SET blocked_until = excluded.blocked_until, owner = excluded.owner
                    WHERE t.blocked_until <= now()
                RETURNING topic, failures
@@ -225,7 +229,9 @@ pub async fn settle(db: &mut PgSession, endpoint: Uuid, owner: WorkerId, results
          ),
          ours AS MATERIALIZED (
              SELECT t.topic FROM webhook_topics t
-             WHERE t.endpoint_id = $4 AND t.owner = $5 AND t.topic = ANY($6::text[] || $7::text[]) ORDER BY t.topic FOR UPDATE
+             WHERE t.endpoint_id = $4 AND t.owner = $5 AND t.topic = ANY($6::text[] || $7::text[])
+                 AND set_config('synchronous_commit', 'off', true) IS NOT NULL
+             ORDER BY t.topic FOR UPDATE
          ),
          freed AS (
              DELETE FROM webhook_topics t USING ours

@@ -2,11 +2,13 @@
 //! sends it again once the client has taken the answers, so that neither side keeps more than one round, however much
 //! the client requests.
 //!
-//! positions → extents and `participation` → `plan` (what of which conversation, by rows and bytes) → `parts` (answers, by bytes)
+//! positions → extents and `participation` → `plan` (what of which conversation, by rows) → `messages` (as many as fit, by
+//! bytes) → `parts` (answers, by bytes)
 //!
 //! Answers show the present: a version is read before the content, so that content is never older than the version that
 //! is sent with it. A change in between is sent again by the next `sync`, which does no harm.
 
+mod messages;
 mod participation;
 mod parts;
 mod plan;

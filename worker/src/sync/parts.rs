@@ -1,24 +1,23 @@
 //! The answers of a round, each of at most [`PART_BYTES`] except for a single larger message.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::io;
 
 use crate::store::session::PgSession;
 use shared::events::message::Message;
 use shared::events::sync::{MessagePlace, OwnSettings, SyncChanges, SyncInfo, SyncMessages};
 use shared::events::{self, Event};
-use shared::ids::{ConversationId, GroupId, MessageId, UserId};
+use shared::ids::{ConversationId, GroupId, UserId};
 use shared::stream::{Envelope, SyncPosition};
 
+use super::messages::Messages;
 use super::plan::{ChangesRead, Plan};
 use super::{ROUND_BYTES, RoundItem, is_stale};
 use crate::app::App;
 use crate::error::Failure;
-use crate::history;
 use crate::metadata;
 use crate::outcome::Outcome;
 use crate::store::changes::{self, Extent, GroupState};
-use crate::store::history as rows;
 
 const PART_BYTES: usize = 256 * 1024 - FRAME_BYTES;
 /// The size of a part without its messages.
@@ -59,10 +58,10 @@ pub async fn answer(
     db: &mut PgSession,
     reader: UserId,
     items: Vec<RoundItem>,
-    plan: Plan,
+    mut plan: Plan,
     answers: &mut Answers,
 ) -> Result<Vec<SyncPosition>, Failure> {
-    let mut messages = read(app, db, reader, &plan).await?;
+    let mut messages = Messages::read(app, db, reader, &mut plan).await?;
     let groups: Vec<GroupId> = items
         .iter()
         .zip(&plan.readings)
@@ -84,39 +83,6 @@ pub async fn answer(
         left.extend(answer_one(position, &extent, reading, info, &mut messages, answers));
     }
     Ok(left)
-}
-
-/// The messages of a round, by id.
-struct Messages {
-    shown: HashMap<MessageId, Message>,
-    hidden: HashSet<MessageId>,
-    /// Stored, but unreadable: neither changed nor deleted.
-    unreadable: HashSet<MessageId>,
-}
-
-async fn read(app: &App, db: &mut PgSession, reader: UserId, plan: &Plan) -> Result<Messages, Failure> {
-    let ids = plan.messages();
-    let mut messages = Messages { shown: HashMap::new(), hidden: HashSet::new(), unreadable: HashSet::new() };
-    if ids.is_empty() {
-        return Ok(messages);
-    }
-    let found = rows::list_by_id(db, &ids).await?;
-    let (conversations, seqs): (Vec<ConversationId>, Vec<i64>) =
-        found.iter().map(|row| (row.conversation_id, row.seq)).unzip();
-    let hidden: HashSet<(ConversationId, i64)> =
-        rows::list_hidden(db, reader, &conversations, &seqs).await?.into_iter().collect();
-    for message in history::show(app, db, reader, &found).await? {
-        messages.shown.insert(message.message_id, message);
-    }
-    for row in found {
-        if !messages.shown.contains_key(&row.message_id) {
-            messages.unreadable.insert(row.message_id);
-        }
-        if hidden.contains(&(row.conversation_id, row.seq)) {
-            messages.hidden.insert(row.message_id);
-        }
-    }
-    Ok(messages)
 }
 
 /// Answers one conversation; returns its position if something remains.

@@ -1,5 +1,5 @@
-//! What a round reads of each conversation. First only which rows and how large they are, then as many of them as fit
-//! into the round.
+//! What a round reads of each conversation: only which rows. [`super::messages`] reads as many of them as fit into the
+//! round.
 
 use std::collections::HashMap;
 
@@ -7,17 +7,16 @@ use crate::store::session::PgSession;
 use shared::ids::{MessageId, UserId};
 use shared::limits::MAX_PAGE;
 
-use super::{ROUND_BYTES, RoundItem, is_stale};
+use super::{RoundItem, is_stale};
 use crate::error::Failure;
 use crate::store::changes::{self, ChangeKind, HiddenSince};
+use crate::store::history;
 
 /// How many changes of one conversation fit into a round.
 const MAX_CHANGES: i64 = 200;
 /// How many hidden messages of one conversation fit into a round.
 const MAX_HIDDEN: i64 = 1_000;
 const MAX_MESSAGES: i64 = MAX_PAGE as i64;
-/// Roughly what a message takes in addition to its content.
-const MESSAGE_OVERHEAD_BYTES: usize = 400;
 
 /// What is read of one conversation.
 #[derive(Debug, Default)]
@@ -50,38 +49,38 @@ pub struct Plan {
 
 impl Plan {
     pub async fn read(db: &mut PgSession, reader: UserId, items: &[RoundItem]) -> Result<Plan, Failure> {
-        let mut sizes = vec![0_usize; items.len()];
         let mut readings: Vec<ChangesRead> = items.iter().map(|_| ChangesRead::default()).collect();
-        read_changes(db, items, &mut readings, &mut sizes).await?;
+        read_changes(db, items, &mut readings).await?;
         read_hidden(db, reader, items, &mut readings).await?;
-        read_messages(db, reader, items, &mut readings, &mut sizes).await?;
-        // At least one conversation, however large it is.
-        let mut bytes = 0;
-        let fitting = sizes.iter().take_while(|size| {
-            let fits = bytes == 0 || bytes + **size <= ROUND_BYTES;
-            bytes += **size;
-            fits
-        });
-        readings.truncate(fitting.count());
+        read_messages(db, reader, items, &mut readings).await?;
         Ok(Plan { readings })
     }
 
     /// The messages to read.
-    pub fn messages(&self) -> Vec<MessageId> {
-        let of_one = |reading: &ChangesRead| {
-            let changed: Vec<MessageId> = reading.changed.iter().map(|changed| changed.message_id).collect();
-            changed.into_iter().chain(reading.messages.iter().copied()).collect::<Vec<_>>()
-        };
-        self.readings.iter().flat_map(of_one).collect()
+    pub fn messages(&self) -> impl Iterator<Item = MessageId> + '_ {
+        self.readings.iter().flat_map(ChangesRead::all_messages)
+    }
+
+    /// Keeps the first conversations, as long as all of theirs is not more than `most`; at least one, however large.
+    pub fn keep_fitting(&mut self, most: usize, size: impl Fn(MessageId) -> usize) {
+        let mut total = 0;
+        let fitting = self.readings.iter().take_while(|reading| {
+            let before = total;
+            total += reading.all_messages().map(&size).sum::<usize>();
+            before == 0 || total <= most
+        });
+        let count = fitting.count();
+        self.readings.truncate(count);
     }
 }
 
-async fn read_changes(
-    db: &mut PgSession,
-    items: &[RoundItem],
-    readings: &mut [ChangesRead],
-    sizes: &mut [usize],
-) -> Result<(), Failure> {
+impl ChangesRead {
+    fn all_messages(&self) -> impl Iterator<Item = MessageId> + '_ {
+        self.changed.iter().map(|changed| changed.message_id).chain(self.messages.iter().copied())
+    }
+}
+
+async fn read_changes(db: &mut PgSession, items: &[RoundItem], readings: &mut [ChangesRead]) -> Result<(), Failure> {
     let (mut places, mut ids, mut versions) = (Vec::new(), Vec::new(), Vec::new());
     for (place, (position, extent)) in items.iter().enumerate() {
         if let Some(version) = position.version.filter(|version| *version < extent.version)
@@ -107,7 +106,6 @@ async fn read_changes(
             (ChangeKind::Message, Some(seq), Some(message_id)) => {
                 reading.changed.retain(|changed| changed.message_id != message_id);
                 reading.changed.push(Changed { version: change.version, seq, message_id });
-                sizes[place] += change.bytes.unwrap_or(0).unsigned_abs() as usize + MESSAGE_OVERHEAD_BYTES;
             }
             (ChangeKind::Info, ..) => reading.has_new_info = true,
             (ChangeKind::Emptied, Some(seq), _) => reading.emptied_through = reading.emptied_through.max(Some(seq)),
@@ -155,7 +153,6 @@ async fn read_messages(
     reader: UserId,
     items: &[RoundItem],
     readings: &mut [ChangesRead],
-    sizes: &mut [usize],
 ) -> Result<(), Failure> {
     let (mut places, mut ids, mut after) = (Vec::new(), Vec::new(), Vec::new());
     for (place, (position, extent)) in items.iter().enumerate() {
@@ -171,7 +168,7 @@ async fn read_messages(
     if ids.is_empty() {
         return Ok(());
     }
-    for row in changes::list_after(db, reader, &ids, &after, MAX_MESSAGES + 1).await? {
+    for row in history::list_after(db, reader, &ids, &after, MAX_MESSAGES + 1).await? {
         let place = places[row.ord as usize - 1];
         let reading = &mut readings[place];
         if reading.messages.len() as i64 == MAX_MESSAGES {
@@ -179,7 +176,6 @@ async fn read_messages(
             continue;
         }
         reading.messages.push(row.message_id);
-        sizes[place] += row.bytes.unsigned_abs() as usize + MESSAGE_OVERHEAD_BYTES;
     }
     Ok(())
 }

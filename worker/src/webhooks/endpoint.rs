@@ -19,19 +19,25 @@ use uuid::Uuid;
 use super::body::{self, Messages};
 use super::client::Client;
 use crate::app::App;
+use crate::consume::load::LoadWatch;
 use crate::error::Failure;
 use crate::store::webhooks::{self, Claim, DeliveryRow, Results};
 
 /// How many deliveries of a topic are read together.
-const TOGETHER: i64 = 16;
+const TOGETHER: i64 = 32;
 /// A topic is released after this time, in the middle of its deliveries if necessary.
 const RUN: Duration = Duration::from_secs(5);
 /// The additional time that settling may take.
 const MARGIN: Duration = Duration::from_secs(5);
 /// How many topics one search looks at.
 const HOPS: i64 = 256;
-/// The pause after a search that did not see everything, and before one for only a few places.
+/// The pause after a search that did not see everything, and before one for only a few places. Also how long results may
+/// wait for others to be settled with them.
 const SOON: Duration = Duration::from_millis(50);
+/// The pause between two searches while the pipelines are busy: messages go first.
+const BUSY_PAUSE: Duration = Duration::from_millis(200);
+/// They are busy if they have worked for this share of the time.
+const BUSY: f64 = 0.8;
 /// Other workers may have released topics, or died.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 /// After this many consecutive failures, in any topics, the endpoint counts as down.
@@ -76,11 +82,37 @@ fn pause(failures: u32, max_pause: Duration) -> Duration {
     whole.mul_f64(rand::rng().random_range(0.5..=1.0))
 }
 
+/// The time between two searches. Searching for every single place would be most of the work.
+fn pause_between(load: f64, free: usize, most: usize) -> Duration {
+    match () {
+        () if load >= BUSY => BUSY_PAUSE,
+        () if free * 4 >= most => Duration::ZERO,
+        () => SOON,
+    }
+}
+
 /// The results of one topic's deliveries.
 struct Run {
     claim: Claim,
     delivered: Vec<i64>,
     failed: Option<(i64, String)>,
+}
+
+/// A claimed topic, with its first deliveries and their messages.
+type Found = (Claim, Vec<DeliveryRow>, Arc<Messages>);
+
+/// What one endpoint's deliverer knows.
+struct Deliverer {
+    app: Arc<App>,
+    endpoint: Uuid,
+    health: Health,
+    unsettled: Results,
+    /// When the results have to be settled.
+    settle_at: Option<Instant>,
+    /// The topic after which the next search begins.
+    after: String,
+    looked_at: Option<Instant>,
+    load: LoadWatch,
 }
 
 /// Delivers until the endpoint is deleted, which `None` signals, or until a drain.
@@ -90,57 +122,138 @@ pub async fn run(
     mut client: watch::Receiver<Option<Arc<Client>>>,
     lifecycle: Lifecycle,
 ) -> anyhow::Result<()> {
-    let mut health = Health::default();
+    let mut deliverer = Deliverer::new(app.clone(), endpoint);
     let mut runs = FuturesUnordered::new();
-    let mut unsettled = Results::default();
     let mut news = app.webhooks.news();
-    let mut after = String::new();
-    let mut looked_at: Option<Instant> = None;
     let draining = lifecycle.draining();
     loop {
+        deliverer.settle_if_due().await;
         let present = client.borrow_and_update().clone();
-        let Some(present) = present.filter(|_| !(draining.is_cancelled() && runs.is_empty())) else { return Ok(()) };
-        let most = if health.is_down() { 1 } else { app.settings.webhook_concurrency };
-        let free = most.saturating_sub(runs.len());
-        // Searching for every single place would be most of the work.
-        let is_worth_it = free * 4 >= most || looked_at.is_none_or(|at| at.elapsed() >= SOON);
-        let may_look = free > 0 && health.may_try() && !draining.is_cancelled();
-        let mut wait = if may_look && !is_worth_it { SOON } else { LOOK_AGAIN };
-        if may_look && is_worth_it {
-            looked_at = Some(Instant::now());
+        let Some(present) = present.filter(|_| !(draining.is_cancelled() && runs.is_empty())) else {
+            deliverer.settle().await;
+            return Ok(());
+        };
+        let most = if deliverer.health.is_down() { 1 } else { app.settings.webhook_concurrency };
+        let may_look = runs.len() < most && deliverer.health.may_try() && !draining.is_cancelled();
+        let rest = deliverer.rest(most - runs.len().min(most), most);
+        let mut wait = if may_look && !rest.is_zero() { rest } else { LOOK_AGAIN };
+        if may_look && rest.is_zero() {
             news.borrow_and_update();
-            match claim(&app, endpoint, &mut after, free).await {
-                Ok((found, has_more)) => {
-                    for (claim, rows, messages) in found {
-                        runs.push(deliver_topic(app.clone(), present.clone(), claim, rows, messages));
-                    }
-                    if has_more && runs.len() < most {
-                        wait = SOON;
-                    }
-                }
-                Err(error) => tracing::warn!(%error, "webhook deliveries could not be read"),
+            let (found, has_more) = deliverer.look(most - runs.len()).await;
+            for (claim, rows, messages) in found {
+                runs.push(deliver_topic(app.clone(), present.clone(), claim, rows, messages));
             }
-        }
-        if let Some(at) = health.retry_at {
-            wait = wait.min(at.saturating_duration_since(Instant::now()) + Duration::from_millis(1));
+            if has_more && runs.len() < most {
+                wait = SOON;
+            }
         }
         tokio::select! {
             Some(finished) = runs.next(), if !runs.is_empty() => {
-                note(&app, finished, &mut health, &mut unsettled);
+                deliverer.note(finished);
                 while let Some(Some(finished)) = runs.next().now_or_never() {
-                    note(&app, finished, &mut health, &mut unsettled);
+                    deliverer.note(finished);
                 }
-                settle(&app, endpoint, &mut unsettled).await;
             }
             _ = news.changed(), if may_look => {}
             _ = client.changed() => {}
             () = draining.cancelled(), if !draining.is_cancelled() => {}
-            () = tokio::time::sleep(wait) => {}
+            () = tokio::time::sleep(deliverer.at_most(wait)) => {}
         }
     }
 }
 
-type Found = (Claim, Vec<DeliveryRow>, Arc<Messages>);
+impl Deliverer {
+    fn new(app: Arc<App>, endpoint: Uuid) -> Self {
+        Deliverer {
+            load: LoadWatch::new(&app.load),
+            app,
+            endpoint,
+            health: Health::default(),
+            unsettled: Results::default(),
+            settle_at: None,
+            after: String::new(),
+            looked_at: None,
+        }
+    }
+
+    /// How long to wait with the next search.
+    fn rest(&mut self, free: usize, most: usize) -> Duration {
+        let pause = pause_between(self.load.share(&self.app.load), free, most);
+        self.looked_at.map_or(Duration::ZERO, |at| pause.saturating_sub(at.elapsed()))
+    }
+
+    /// `wait`, or less when something else is due.
+    fn at_most(&self, wait: Duration) -> Duration {
+        let until = |at: Instant| at.saturating_duration_since(Instant::now());
+        let settling = self.settle_at.map_or(wait, until);
+        // Timers have the resolution of a millisecond, and a retry must not come before its time.
+        let retry = self.health.retry_at.filter(|_| !self.health.may_try());
+        let retry = retry.map_or(wait, |at| until(at) + Duration::from_millis(1));
+        wait.min(settling).min(retry)
+    }
+
+    /// Settles what was done, so that its topics can be claimed again, and searches for up to `most`. Also returns if there
+    /// may be more.
+    async fn look(&mut self, most: usize) -> (Vec<Found>, bool) {
+        self.looked_at = Some(Instant::now());
+        self.settle().await;
+        claim(&self.app, self.endpoint, &mut self.after, most).await.unwrap_or_else(|error| {
+            tracing::warn!(%error, "webhook deliveries could not be read");
+            (Vec::new(), false)
+        })
+    }
+
+    /// Adds a run's results to what has to be settled.
+    fn note(&mut self, run: Run) {
+        let max_pause = self.app.settings.webhook_max_pause;
+        self.settle_at.get_or_insert_with(|| Instant::now() + SOON);
+        if !run.delivered.is_empty() {
+            self.health.succeeded();
+        }
+        self.unsettled.delivered.extend(run.delivered);
+        let Some((delivery, error)) = run.failed else {
+            self.unsettled.freed.push(run.claim.topic);
+            return;
+        };
+        let was_down = self.health.is_down();
+        self.health.failed(max_pause);
+        if self.health.is_down() && !was_down {
+            tracing::warn!(error, "a webhook endpoint does not take deliveries");
+        }
+        self.unsettled.failed.push(delivery);
+        self.unsettled.errors.push(error);
+        // That the endpoint is down is not the topic's fault: it waits no longer than the endpoint.
+        let failures = if was_down { run.claim.failures } else { run.claim.failures.saturating_add(1) };
+        let topic_pause = if was_down { FIRST_PAUSE } else { pause(failures.max(1) as u32 - 1, max_pause) };
+        self.unsettled.blocked.push(run.claim.topic);
+        self.unsettled.pauses_ms.push(topic_pause.as_millis() as i64);
+        self.unsettled.failures.push(failures);
+    }
+
+    async fn settle_if_due(&mut self) {
+        if self.settle_at.is_some_and(|at| at <= Instant::now()) {
+            self.settle().await;
+        }
+    }
+
+    /// What cannot be settled is kept for the next attempt; if this worker dies first, it is delivered again.
+    async fn settle(&mut self) {
+        if self.settle_at.take().is_none() {
+            return;
+        }
+        let settled = async {
+            let mut db = self.app.db.acquire().await?;
+            webhooks::settle(&mut db, self.endpoint, self.app.worker_id, &self.unsettled).await
+        };
+        match settled.await {
+            Ok(()) => self.unsettled = Results::default(),
+            Err(error) => {
+                self.settle_at = Some(Instant::now() + LOOK_AGAIN);
+                tracing::warn!(%error, "webhook deliveries could not be settled, trying again");
+            }
+        }
+    }
+}
 
 /// Claims topics and reads their waiting deliveries. Also returns if there may be more.
 async fn claim(app: &App, endpoint: Uuid, after: &mut String, most: usize) -> Result<(Vec<Found>, bool), Failure> {
@@ -249,40 +362,15 @@ async fn request(
     result
 }
 
-/// Adds a run's results to what has to be settled.
-fn note(app: &App, run: Run, health: &mut Health, unsettled: &mut Results) {
-    let max_pause = app.settings.webhook_max_pause;
-    if !run.delivered.is_empty() {
-        health.succeeded();
-    }
-    unsettled.delivered.extend(run.delivered);
-    let Some((delivery, error)) = run.failed else {
-        unsettled.freed.push(run.claim.topic);
-        return;
-    };
-    let was_down = health.is_down();
-    health.failed(max_pause);
-    if health.is_down() && !was_down {
-        tracing::warn!(error, "a webhook endpoint does not take deliveries");
-    }
-    unsettled.failed.push(delivery);
-    unsettled.errors.push(error);
-    // That the endpoint is down is not the topic's fault: it waits no longer than the endpoint.
-    let failures = if was_down { run.claim.failures } else { run.claim.failures.saturating_add(1) };
-    let topic_pause = if was_down { FIRST_PAUSE } else { pause(failures.max(1) as u32 - 1, max_pause) };
-    unsettled.blocked.push(run.claim.topic);
-    unsettled.pauses_ms.push(topic_pause.as_millis() as i64);
-    unsettled.failures.push(failures);
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-/// What cannot be settled is kept for the next attempt; if this worker dies first, it is delivered again.
-async fn settle(app: &App, endpoint: Uuid, unsettled: &mut Results) {
-    let settled = async {
-        let mut db = app.db.acquire().await?;
-        webhooks::settle(&mut db, endpoint, app.worker_id, unsettled).await
-    };
-    match settled.await {
-        Ok(()) => *unsettled = Results::default(),
-        Err(error) => tracing::warn!(%error, "webhook deliveries could not be settled, trying again"),
+    #[test]
+    fn deliveries_leave_busy_pipelines_their_time() {
+        assert_eq!(pause_between(0.2, 16, 16), Duration::ZERO);
+        assert_eq!(pause_between(0.2, 3, 16), SOON);
+        assert_eq!(pause_between(0.9, 16, 16), BUSY_PAUSE);
+        assert_eq!(pause_between(0.9, 3, 16), BUSY_PAUSE);
     }
 }

@@ -243,6 +243,38 @@ async fn what_is_not_taken_in_time_is_set_aside_and_the_rest_goes_on() {
     harness.until("SELECT last_error LIKE '%400%' AND attempts > 0 FROM webhook_deliveries").await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_that_stops_settles_what_it_has_delivered() {
+    let receiver = Receiver::start().unwrap();
+    let settings = [
+        ("WEBHOOK_URL", receiver.url()),
+        ("WEBHOOK_SECRETS", SECRETS.to_owned()),
+        ("WEBHOOK_EVENTS", "message.created".to_owned()),
+        ("WEBHOOK_ALLOWED_NETWORKS", "127.0.0.0/8".to_owned()),
+    ];
+    let settings: Vec<(&str, &str)> = settings.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    let harness = Harness::without_worker("hooksdrain", &settings).await;
+    let worker = harness.add_worker().await;
+    harness.until("SELECT EXISTS (SELECT FROM webhook_endpoints)").await;
+    let (answer, answers) = std::sync::mpsc::channel();
+    let answers = std::sync::Mutex::new(answers);
+    receiver.behave(move |_| {
+        let _ = answers.lock().unwrap().recv_timeout(DEADLINE);
+        Reply::Status(200)
+    });
+    let [alice, bob] = harness.users(["alice", "bob"]).await;
+    harness.send(alice, bob, "hello").await;
+    let asked = tokio::time::timeout(DEADLINE, async {
+        while receiver.posts() == 0 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    });
+    asked.await.unwrap();
+    worker.start_draining();
+    answer.send(()).unwrap();
+    harness.until("SELECT count(*) = 0 FROM webhook_deliveries").await;
+}
+
 #[tokio::test]
 async fn addresses_that_are_not_public_are_not_connected_to() {
     for (label, scheme) in [("hooksssrf", "http"), ("hooksssrfs", "https")] {
