@@ -204,9 +204,9 @@ impl Connection {
     pub fn take_outgoing(&self, empty: &mut VecDeque<Outgoing>) {
         let mut inner = self.inner.lock();
         inner.writes_earlier = false;
-        inner.outbox.take(empty);
+        let has_answers = inner.outbox.take(empty);
         drop(inner);
-        if empty.iter().any(|item| matches!(item.mark, Mark::Answer)) {
+        if has_answers {
             self.encode_answers(empty);
         }
     }
@@ -233,7 +233,8 @@ impl Connection {
         let mut inner = self.inner.lock();
         inner.outbox.written(bytes);
         let mut due = false;
-        for item in writing.drain(..frames) {
+        for _ in 0..frames {
+            let Some(item) = writing.pop_front() else { break };
             let (Mark::Receipt(receipt), Some(user)) = (&item.mark, user) else { continue };
             if inner.writes_earlier {
                 continue;

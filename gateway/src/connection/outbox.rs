@@ -124,8 +124,8 @@ impl Outbox {
         }
     }
 
-    /// Hands all waiting frames out by swapping with `empty`.
-    pub fn take(&mut self, empty: &mut VecDeque<Outgoing>) {
+    /// Hands all waiting frames out by swapping with `empty`. True if there are large answers among them.
+    pub fn take(&mut self, empty: &mut VecDeque<Outgoing>) -> bool {
         debug_assert!(empty.is_empty());
         self.answers = [0, self.answers[0]];
         if !self.queue.is_empty() {
@@ -134,6 +134,7 @@ impl Outbox {
             }
             std::mem::swap(&mut self.queue, empty);
         }
+        self.answers[1] > 0
     }
 
     /// Records that this many bytes of handed-out frames were written.

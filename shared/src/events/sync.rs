@@ -5,6 +5,7 @@ use serde::Serialize;
 
 use super::Event;
 use super::message::Message;
+use super::moderation::Sanction;
 use crate::clock::Timestamp;
 use crate::ids::{ConversationId, GroupId, MessageId, UserId};
 use crate::metadata::Metadata;
@@ -80,6 +81,9 @@ pub struct SyncInfo {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>")]
     pub my_role: Option<Role>,
+    /// Present while the caller may not write; with `groupId` and without this, the caller may.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mute: Option<Sanction>,
     /// The group's metadata; absent if it has none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub metadata: Option<Metadata>,

@@ -9,6 +9,7 @@ use std::time::Duration;
 use crate::store::session::PgSession;
 use sqlx::postgres::types::PgInterval;
 use time::OffsetDateTime;
+use uuid::Uuid;
 
 /// The kind of a change; the numbers are stored in the column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -177,6 +178,10 @@ pub struct GroupState {
     pub slow_mode_seconds: i32,
     /// Sealed.
     pub metadata: Option<Vec<u8>>,
+    /// The member's own mute, if one is in effect, its reason sealed under its id.
+    pub mute_id: Option<Uuid>,
+    pub mute_ends_at: Option<OffsetDateTime>,
+    pub mute_reason: Option<Vec<u8>>,
 }
 
 /// Those of these groups in which the user is a member.
@@ -184,9 +189,12 @@ pub async fn list_groups(db: &mut PgSession, user: UserId, groups: &[GroupId]) -
     sqlx::query_as!(
         GroupState,
         r#"SELECT g.group_id AS "group_id: Typed<GroupId>", g.name, g.description, g.created_by, g.max_members, g.created_at, g.slow_mode_seconds, g.metadata, m.role AS "role: Typed<Role>",
+               s.sanction_id AS "mute_id?", s.ends_at AS "mute_ends_at?", s.reason AS "mute_reason?",
                (SELECT count(*) FROM group_members n WHERE n.group_id = g.group_id) AS "member_count!"
            FROM group_chats g
            JOIN group_members m ON m.group_id = g.group_id AND m.user_id = $1
+           LEFT JOIN group_sanctions s ON s.group_id = g.group_id AND s.kind = 'mute' AND s.user_id = $1
+               AND (s.ends_at IS NULL OR s.ends_at > now())
            WHERE g.group_id = ANY($2) AND g.deleted_at IS NULL"#,
         user.0,
         &raw(groups)

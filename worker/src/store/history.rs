@@ -38,19 +38,16 @@ pub struct MessageRow {
     pub metadata: Option<Vec<u8>>,
 }
 
-/// Reads [`MessageRow`]s. `$from` defines `p`, the rows of `private_messages`, and `$is_read` is true if the recipient of
-/// one has read it.
+/// Reads the [`MessageRow`]s that `$rest` selects from `p`, the rows of `private_messages`.
 macro_rules! message_rows {
-    ($db:expr, $with:literal, $from:literal, $is_read:literal, $rest:literal, $($argument:expr),+ $(,)?) => {{
+    ($db:expr, $rest:literal, $($argument:expr),+ $(,)?) => {{
         let rows = sqlx::query!(
-            $with
-                + r#"SELECT p.message_id, p.conversation_id, p.seq, p.sender_id, u.username::text AS "sender_username?", p.recipient_id,
+            r#"SELECT p.message_id, p.conversation_id, p.seq, p.sender_id, u.username::text AS "sender_username?", p.recipient_id,
                    p.kind, p.content, p.iv, p.mac, p.key_id, p.reply_to_message_id, p.mentions, p.client_message_id,
-                   p.created_at, p.edited_at, p.pinned_at, p.pinned_by, p.version, p.metadata, "#
-                + $is_read
-                + " AS is_read FROM "
-                + $from
-                + " LEFT JOIN users_auth u ON u.user_id = p.sender_id "
+                   p.created_at, p.edited_at, p.pinned_at, p.pinned_by, p.version, p.metadata,
+                   p.seq <= (SELECT r.read_seq FROM conversation_members r
+                             WHERE r.user_id = p.recipient_id AND r.conversation_id = p.conversation_id) AS is_read
+               FROM private_messages p LEFT JOIN users_auth u ON u.user_id = p.sender_id "#
                 + $rest,
             $($argument),+
         )
@@ -84,21 +81,6 @@ macro_rules! message_rows {
     }};
 }
 
-/// Those of one conversation.
-macro_rules! page_rows {
-    ($db:expr, $rest:literal, $($argument:expr),+ $(,)?) => {
-        message_rows!(
-            $db,
-            "",
-            "private_messages p",
-            "p.seq <= (SELECT r.read_seq FROM conversation_members r
-                       WHERE r.user_id = p.recipient_id AND r.conversation_id = p.conversation_id)",
-            $rest,
-            $($argument),+
-        )
-    };
-}
-
 /// The part of a conversation to read, both ends exclusive.
 #[derive(Clone, Copy)]
 pub struct Range {
@@ -120,7 +102,7 @@ pub async fn list_messages(
     let (after, before, offset, limit) = (range.after, range.before, range.offset, range.limit);
     let conversation = conversation.to_string();
     let mut rows = if range.from_newest {
-        page_rows!(
+        message_rows!(
             db,
             r#"WHERE p.conversation_id = $1 AND p.seq > $3 AND p.seq < $4
                    AND NOT EXISTS (SELECT FROM message_deletions d
@@ -134,7 +116,7 @@ pub async fn list_messages(
             limit
         )
     } else {
-        page_rows!(
+        message_rows!(
             db,
             r#"WHERE p.conversation_id = $1 AND p.seq > $3 AND p.seq < $4
                    AND NOT EXISTS (SELECT FROM message_deletions d
@@ -171,26 +153,7 @@ pub async fn list_by_id(db: &mut PgSession, messages: &[MessageId]) -> sqlx::Res
 
 /// Like [`list_by_id`], without those whose content has more than `max_bytes`.
 pub async fn list_small(db: &mut PgSession, messages: &[MessageId], max_bytes: i32) -> sqlx::Result<Vec<MessageRow>> {
-    // They may be many messages of few conversations, so what each recipient has read is looked up once for each.
-    Ok(message_rows!(
-        db,
-        "WITH found AS MATERIALIZED (
-             SELECT * FROM private_messages WHERE message_id = ANY($1) AND octet_length(content) <= $2
-         ),
-         marks AS MATERIALIZED (
-             SELECT c.recipient_id, c.conversation_id, m.read_seq
-             FROM (SELECT DISTINCT recipient_id, conversation_id FROM found WHERE recipient_id IS NOT NULL) c
-             CROSS JOIN LATERAL (
-                 SELECT m.read_seq FROM conversation_members m
-                 WHERE m.user_id = c.recipient_id AND m.conversation_id = c.conversation_id OFFSET 0
-             ) m
-         ) ",
-        "found p LEFT JOIN marks r ON r.recipient_id = p.recipient_id AND r.conversation_id = p.conversation_id",
-        "p.seq <= r.read_seq",
-        "",
-        &raw(messages),
-        max_bytes
-    ))
+    Ok(message_rows!(db, "WHERE p.message_id = ANY($1) AND octet_length(p.content) <= $2", &raw(messages), max_bytes))
 }
 
 /// How many bytes the contents of these messages have.

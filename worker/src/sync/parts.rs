@@ -7,13 +7,14 @@ use crate::store::session::PgSession;
 use shared::events::message::Message;
 use shared::events::sync::{MessagePlace, OwnSettings, SyncChanges, SyncInfo, SyncMessages};
 use shared::events::{self, Event};
-use shared::ids::{ConversationId, GroupId, UserId};
+use shared::ids::{ConversationId, GroupId, SanctionId, UserId};
 use shared::stream::{Envelope, SyncPosition};
 
 use super::messages::Messages;
 use super::plan::{ChangesRead, Plan};
 use super::{ROUND_BYTES, RoundItem, is_stale};
 use crate::app::App;
+use crate::commands::group_rules::shown_sanction;
 use crate::error::Failure;
 use crate::metadata;
 use crate::outcome::Outcome;
@@ -283,7 +284,10 @@ fn info_since(version: i64, group: Option<&SyncInfo>, extent: &Extent) -> Option
 }
 
 fn shown_info(app: &App, group: GroupState) -> SyncInfo {
+    let mute =
+        group.mute_id.map(|id| shown_sanction(app, SanctionId(id), group.mute_ends_at, group.mute_reason.as_deref()));
     SyncInfo {
+        mute,
         metadata: metadata::of_group(app, group.group_id, group.metadata.as_deref()),
         group_id: Some(group.group_id),
         group_name: Some(group.name),
