@@ -96,6 +96,7 @@ impl<'a> Batch<'a> {
             size: entries.len(),
             wave_started_at: SystemTime::now(),
         };
+        let mut waited_in_all = Duration::ZERO;
         for raw in entries {
             let lease = leases[raw.stream];
             if batch.left.contains(&lease) {
@@ -107,6 +108,7 @@ impl<'a> Batch<'a> {
                 Ok((envelope, command, is_systems)) => {
                     let waited = Timestamp::now().since(envelope.ingested_at);
                     app.metrics.wait_seconds.record(waited.as_secs_f64());
+                    waited_in_all += waited;
                     batch.push(lease, stream, raw, (envelope, command, is_systems));
                 }
                 Err(DecodeError::TooNew { deadline }) if Timestamp::now() <= deadline => {
@@ -135,6 +137,7 @@ impl<'a> Batch<'a> {
                 }
             }
         }
+        app.load.add(batch.size, waited_in_all);
         batch
     }
 

@@ -1,55 +1,52 @@
-//! How busy the pipelines are, for what can wait until they are less so.
+//! How long commands wait in their streams before a pipeline reads them, for work that gives way while they do.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-/// Shorter times say little: a batch counts when it ends.
+/// The mean is that of this time at least.
 const WINDOW: Duration = Duration::from_millis(500);
 
-/// The time that all pipelines of this process have spent on batches.
+/// The waits of all commands that this process has read.
 #[derive(Default)]
 pub struct Load {
-    pipelines: AtomicU64,
-    spent_us: AtomicU64,
+    commands: AtomicU64,
+    waited_us: AtomicU64,
 }
 
 impl Load {
-    pub fn add_pipeline(&self) {
-        self.pipelines.fetch_add(1, Ordering::Relaxed);
-    }
-
-    pub fn add_spent(&self, time: Duration) {
-        self.spent_us.fetch_add(time.as_micros() as u64, Ordering::Relaxed);
+    /// Adds the commands of a batch, and the sum of their waits.
+    pub fn add(&self, commands: usize, waited: Duration) {
+        self.commands.fetch_add(commands as u64, Ordering::Relaxed);
+        self.waited_us.fetch_add(waited.as_micros() as u64, Ordering::Relaxed);
     }
 }
 
 /// Follows a [`Load`].
 pub struct LoadWatch {
     since: Instant,
-    spent_us: u64,
-    share: f64,
+    commands: u64,
+    waited_us: u64,
+    mean: Duration,
 }
 
 impl LoadWatch {
-    pub fn new(load: &Load) -> Self {
-        LoadWatch { since: Instant::now(), spent_us: load.spent_us.load(Ordering::Relaxed), share: 0.0 }
+    pub fn new() -> Self {
+        LoadWatch { since: Instant::now(), commands: 0, waited_us: 0, mean: Duration::ZERO }
     }
 
-    /// The share of their time that the pipelines spent on batches in the last window, from 0 to about 1.
-    pub fn share(&mut self, load: &Load) -> f64 {
-        self.share_at(load, Instant::now())
+    /// The mean wait in the last window; zero if nothing was read in it.
+    pub fn mean_wait(&mut self, load: &Load) -> Duration {
+        self.mean_wait_at(load, Instant::now())
     }
 
-    fn share_at(&mut self, load: &Load, now: Instant) -> f64 {
-        let elapsed = now.saturating_duration_since(self.since);
-        if elapsed >= WINDOW {
-            let spent_us = load.spent_us.load(Ordering::Relaxed);
-            let pipelines = load.pipelines.load(Ordering::Relaxed).max(1);
-            let spent = Duration::from_micros(spent_us - self.spent_us);
-            self.share = spent.as_secs_f64() / (elapsed.as_secs_f64() * pipelines as f64);
-            (self.since, self.spent_us) = (now, spent_us);
+    fn mean_wait_at(&mut self, load: &Load, now: Instant) -> Duration {
+        if now.saturating_duration_since(self.since) >= WINDOW {
+            let (commands, waited_us) = (load.commands.load(Ordering::Relaxed), load.waited_us.load(Ordering::Relaxed));
+            let read = (commands - self.commands).max(1);
+            self.mean = Duration::from_micros(waited_us.saturating_sub(self.waited_us) / read);
+            (self.since, self.commands, self.waited_us) = (now, commands, waited_us);
         }
-        self.share
+        self.mean
     }
 }
 
@@ -58,16 +55,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_share_is_that_of_the_last_window() {
+    fn the_mean_is_that_of_the_last_window() {
         let load = Load::default();
-        load.add_pipeline();
-        load.add_pipeline();
-        let mut watch = LoadWatch::new(&load);
+        let mut watch = LoadWatch::new();
         let at = |windows: u32| watch.since + windows * WINDOW;
-        let (first, second) = (at(1), at(2));
-        load.add_spent(WINDOW);
-        assert!(watch.share_at(&load, first - Duration::from_millis(1)).abs() < 1e-9, "too soon to say");
-        assert!((watch.share_at(&load, first) - 0.5).abs() < 1e-9, "one of two pipelines");
-        assert!(watch.share_at(&load, second).abs() < 1e-9);
+        let (first, second, third) = (at(1), at(2), at(3));
+        load.add(2, Duration::from_millis(60));
+        assert_eq!(watch.mean_wait_at(&load, first - Duration::from_millis(1)), Duration::ZERO, "too soon to say");
+        assert_eq!(watch.mean_wait_at(&load, first), Duration::from_millis(30));
+        load.add(4, Duration::from_millis(8));
+        assert_eq!(watch.mean_wait_at(&load, second), Duration::from_millis(2));
+        assert_eq!(watch.mean_wait_at(&load, third), Duration::ZERO);
     }
 }

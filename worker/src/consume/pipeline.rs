@@ -54,7 +54,6 @@ impl Pipeline {
         let reader = app.redis_options.blocking_client(longest_block(&app), lifecycle)?;
         let reconnections = reader.reconnect_rx();
         let session = KeptSession::new(app.sends_db.clone(), keeps_session);
-        app.load.add_pipeline();
         Ok(Pipeline {
             app,
             assigned,
@@ -176,9 +175,7 @@ impl Pipeline {
         while !entries.is_empty() || !held_up.is_empty() {
             let rest = entries.split_off(entries.len().min(self.app.settings.batch_max));
             let batch = Batch::new(&self.app, &self.session, &assignment.leases, &self.decided, held_up, entries);
-            let began = Instant::now();
             let unfinished = batch.run(&self.assigned).await;
-            self.app.load.add_spent(began.elapsed());
             left.extend(unfinished.left);
             (held_up, entries) = (unfinished.held_up, rest);
             // Nothing may overtake entries that were left in the stream.

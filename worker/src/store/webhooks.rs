@@ -94,19 +94,23 @@ pub struct Claim {
 /// The claimed topics, and how far the search went.
 pub struct Claimed {
     pub claims: Vec<Claim>,
-    /// Where to continue; `None` after the last topic.
+    /// Where to continue; `None` after the first topic.
     pub next: Option<String>,
 }
 
+/// Comes after every topic.
+pub const AFTER_ALL_TOPICS: &str = "~";
+
 /// Claims up to `most` topics of an endpoint with waiting deliveries, for `time`. Looks at no more than `hops` topics
-/// after `after`: a search costs the same however long the backlog is, and each topic gets its turn.
+/// before `before`: a search costs the same however long the backlog is, and each topic gets its turn. Backwards, because
+/// what was delivered leaves dead entries at the beginning of its topic's part of the index.
 ///
 /// Neither this nor [`settle`] waits for the disk: a crash of the database that loses them repeats deliveries, each topic's
 /// in its order, which receivers expect.
 pub async fn claim_topics(
     db: &mut PgSession,
     endpoint: Uuid,
-    after: &str,
+    before: &str,
     hops: i64,
     most: i64,
     time: Duration,
@@ -115,18 +119,20 @@ pub async fn claim_topics(
     let rows = sqlx::query!(
         r#"WITH RECURSIVE walk AS (
                (SELECT d.topic, 1::bigint AS hop FROM webhook_deliveries d
-                WHERE d.endpoint_id = $1 AND d.set_aside_at IS NULL AND d.topic > $2 ORDER BY d.topic LIMIT 1)
+                WHERE d.endpoint_id = $1 AND d.set_aside_at IS NULL AND d.topic < $2
+                ORDER BY d.topic DESC, d.delivery_id DESC LIMIT 1)
                UNION ALL
                SELECT n.topic, w.hop + 1 FROM walk w CROSS JOIN LATERAL (
                    SELECT d.topic FROM webhook_deliveries d
-                   WHERE d.endpoint_id = $1 AND d.set_aside_at IS NULL AND d.topic > w.topic ORDER BY d.topic LIMIT 1
+                   WHERE d.endpoint_id = $1 AND d.set_aside_at IS NULL AND d.topic < w.topic
+                   ORDER BY d.topic DESC, d.delivery_id DESC LIMIT 1
                ) n
                WHERE w.hop < $3
            ),
            free AS (
                SELECT w.topic FROM walk w WHERE NOT EXISTS (
                    SELECT FROM webhook_topics t WHERE t.endpoint_id = $1 AND t.topic = w.topic AND t.blocked_until > now())
-               ORDER BY w.topic LIMIT $4
+               ORDER BY w.topic DESC LIMIT $4
            ),
            claimed AS (
                INSERT INTO webhook_topics AS t (endpoint_id, topic, blocked_until, owner)
@@ -136,11 +142,11 @@ pub async fn claim_topics(
                    WHERE t.blocked_until <= now()
                RETURNING topic, failures
            )
-           SELECT c.topic AS "topic?", c.failures AS "failures?", w.last, w.hops AS "hops!", (SELECT max(topic) FROM free) AS last_free,
+           SELECT c.topic AS "topic?", c.failures AS "failures?", w.last, w.hops AS "hops!", (SELECT min(topic) FROM free) AS last_free,
                (SELECT count(*) FROM free) AS "free!"
-           FROM (SELECT max(topic) AS last, count(*) AS hops FROM walk) w LEFT JOIN claimed c ON TRUE"#,
+           FROM (SELECT min(topic) AS last, count(*) AS hops FROM walk) w LEFT JOIN claimed c ON TRUE"#,
         endpoint,
-        after,
+        before,
         hops,
         most,
         interval(time),

@@ -34,10 +34,10 @@ const HOPS: i64 = 256;
 /// The pause after a search that did not see everything, and before one for only a few places. Also how long results may
 /// wait for others to be settled with them.
 const SOON: Duration = Duration::from_millis(50);
-/// The pause between two searches while the pipelines are busy: messages go first.
-const BUSY_PAUSE: Duration = Duration::from_millis(200);
-/// They are busy if they have worked for this share of the time.
-const BUSY: f64 = 0.8;
+/// The pause between two searches while commands wait for longer than [`BUSY_WAIT`]: messages go first.
+const BUSY_PAUSE: Duration = Duration::from_millis(500);
+/// Several times what they wait while there is something to spare.
+const BUSY_WAIT: Duration = Duration::from_millis(25);
 /// Other workers may have released topics, or died.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 /// After this many consecutive failures, in any topics, the endpoint counts as down.
@@ -83,9 +83,9 @@ fn pause(failures: u32, max_pause: Duration) -> Duration {
 }
 
 /// The time between two searches. Searching for every single place would be most of the work.
-fn pause_between(load: f64, free: usize, most: usize) -> Duration {
+fn pause_between(commands_wait: Duration, free: usize, most: usize) -> Duration {
     match () {
-        () if load >= BUSY => BUSY_PAUSE,
+        () if commands_wait > BUSY_WAIT => BUSY_PAUSE,
         () if free * 4 >= most => Duration::ZERO,
         () => SOON,
     }
@@ -109,8 +109,8 @@ struct Deliverer {
     unsettled: Results,
     /// When the results have to be settled.
     settle_at: Option<Instant>,
-    /// The topic after which the next search begins.
-    after: String,
+    /// The topic before which the next search begins.
+    before: String,
     looked_at: Option<Instant>,
     load: LoadWatch,
 }
@@ -165,20 +165,20 @@ pub async fn run(
 impl Deliverer {
     fn new(app: Arc<App>, endpoint: Uuid) -> Self {
         Deliverer {
-            load: LoadWatch::new(&app.load),
+            load: LoadWatch::new(),
             app,
             endpoint,
             health: Health::default(),
             unsettled: Results::default(),
             settle_at: None,
-            after: String::new(),
+            before: webhooks::AFTER_ALL_TOPICS.to_owned(),
             looked_at: None,
         }
     }
 
     /// How long to wait with the next search.
     fn rest(&mut self, free: usize, most: usize) -> Duration {
-        let pause = pause_between(self.load.share(&self.app.load), free, most);
+        let pause = pause_between(self.load.mean_wait(&self.app.load), free, most);
         self.looked_at.map_or(Duration::ZERO, |at| pause.saturating_sub(at.elapsed()))
     }
 
@@ -197,7 +197,7 @@ impl Deliverer {
     async fn look(&mut self, most: usize) -> (Vec<Found>, bool) {
         self.looked_at = Some(Instant::now());
         self.settle().await;
-        claim(&self.app, self.endpoint, &mut self.after, most).await.unwrap_or_else(|error| {
+        claim(&self.app, self.endpoint, &mut self.before, most).await.unwrap_or_else(|error| {
             tracing::warn!(%error, "webhook deliveries could not be read");
             (Vec::new(), false)
         })
@@ -256,12 +256,12 @@ impl Deliverer {
 }
 
 /// Claims topics and reads their waiting deliveries. Also returns if there may be more.
-async fn claim(app: &App, endpoint: Uuid, after: &mut String, most: usize) -> Result<(Vec<Found>, bool), Failure> {
+async fn claim(app: &App, endpoint: Uuid, before: &mut String, most: usize) -> Result<(Vec<Found>, bool), Failure> {
     let mut db = app.db.acquire().await?;
     let time = RUN + app.settings.webhook_timeout + MARGIN;
-    let claimed = webhooks::claim_topics(&mut db, endpoint, after, HOPS, most as i64, time, app.worker_id).await?;
-    let has_more = claimed.next.is_some() || !after.is_empty();
-    *after = claimed.next.unwrap_or_default();
+    let claimed = webhooks::claim_topics(&mut db, endpoint, before, HOPS, most as i64, time, app.worker_id).await?;
+    let has_more = claimed.next.is_some() || before != webhooks::AFTER_ALL_TOPICS;
+    *before = claimed.next.unwrap_or_else(|| webhooks::AFTER_ALL_TOPICS.to_owned());
     if claimed.claims.is_empty() {
         return Ok((Vec::new(), has_more));
     }
@@ -367,10 +367,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn deliveries_leave_busy_pipelines_their_time() {
-        assert_eq!(pause_between(0.2, 16, 16), Duration::ZERO);
-        assert_eq!(pause_between(0.2, 3, 16), SOON);
-        assert_eq!(pause_between(0.9, 16, 16), BUSY_PAUSE);
-        assert_eq!(pause_between(0.9, 3, 16), BUSY_PAUSE);
+    fn deliveries_give_way_while_commands_wait() {
+        let [soon, late] = [BUSY_WAIT / 10, BUSY_WAIT * 2];
+        assert_eq!(pause_between(soon, 16, 16), Duration::ZERO);
+        assert_eq!(pause_between(soon, 3, 16), SOON);
+        assert_eq!(pause_between(late, 16, 16), BUSY_PAUSE);
+        assert_eq!(pause_between(late, 3, 16), BUSY_PAUSE);
     }
 }
