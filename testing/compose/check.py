@@ -202,11 +202,11 @@ async def http(path, tls):
 
 
 async def front(load, tls):
-    ensure(await http("/ready", tls) == "200", "/ready through nginx")
-    for path in ("/metrics", "/metrics/"):
-        ensure(await http(path, tls) == "404", path, "is public")
+    ensure(await http("/", tls) == "200", "the web client through nginx")
+    for path, status in (("/metrics", "404"), ("/metrics/", "404"), ("/ready", "403"), ("/live", "403")):
+        ensure(await http(path, tls) == status, path, "is public")
     try:
-        await http("/ready", ssl.create_default_context())
+        await http("/", ssl.create_default_context())
         ensure(False, "a certificate that nobody vouches for is accepted")
     except ssl.SSLError:
         pass
@@ -219,7 +219,7 @@ async def front(load, tls):
     keys = compose("exec", "--no-TTY", "redis", "sh", "-c",
                    'REDISCLI_AUTH="$(cat /run/secrets/redis/password)" redis-cli --user chat --scan --pattern "chat:*"')
     ensure(not any(address in keys for address in ours), "nginx's own address is limited as a client's")
-    print("ok      TLS is verified, sessions are sticky, addresses are the clients', /metrics is closed", flush=True)
+    print("ok      TLS is verified, sessions are sticky, addresses are the clients', /metrics and the probes are closed", flush=True)
 
 
 def doctor(tls_file, *arguments, image=IMAGE):
@@ -250,7 +250,7 @@ async def renewed_certificate(load, tls):
     renewed = ssl.create_default_context(cadata=compose("exec", "--no-TTY", "nginx", "cat", "/etc/chat/tls/tls.crt") + "\n")
     while True:
         try:
-            ensure(await http("/ready", renewed) == "200", "/ready with the new certificate")
+            ensure(await http("/", renewed) == "200", "the web client with the new certificate")
             break
         except ssl.SSLError:
             ensure(time.monotonic() - since < 10, "the new certificate is not served")

@@ -12,9 +12,10 @@ use super::report::Outcome;
 use crate::workspace::Workspace;
 
 const VERSION: &str = "^0.20";
+const OFFLINE: &[&str] = &["--offline"];
 
 pub fn check_packages(workspace: &Workspace) -> Result<Outcome> {
-    let (success, output) = check(workspace, &[], &["bans", "licenses", "sources"])?;
+    let (success, output) = Deny::find(workspace)?.check(&[], &["bans", "licenses", "sources"])?;
     if success {
         // The many lines before are about packages that occur in two versions.
         println!("{}", output.lines().last().unwrap_or_default());
@@ -30,13 +31,14 @@ const MAX_DATABASE_AGE: Duration = Duration::from_secs(90 * 24 * 3600);
 /// Checks against the database of advisories, which is fetched and kept below `CARGO_HOME`. Without a network the
 /// database of an earlier run is used; without one, or if it is too old, the result is unknown.
 pub fn check_advisories(workspace: &Workspace) -> Result<Outcome> {
-    let (mut success, mut output) = check(workspace, &[], &["advisories"])?;
+    let deny = Deny::find(workspace)?;
+    let (mut success, mut output) = deny.check(&[], &["advisories"])?;
     let is_fetched = success || !is_fetch_failure(&output);
-    let mut database = newest_database();
+    let mut database = newest_database(&deny.home);
     if !is_fetched {
         println!("the database of advisories cannot be fetched; the one of an earlier run is used if there is one");
         if database.is_some() {
-            (success, output) = check(workspace, &["--disable-fetch"], &["advisories"])?;
+            (success, output) = deny.check(OFFLINE, &["advisories"])?;
             // A database that cannot be read was not checked.
             database = database.filter(|_| success || !output.contains("advisory database"));
         }
@@ -72,11 +74,8 @@ struct Database {
 }
 
 /// `cargo deny` keeps a clone for each address, in a folder with a generated name.
-fn newest_database() -> Option<Database> {
-    let home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
-    let home = home.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cargo")))?;
-    let clones = ["advisory-dbs", "advisory-db"].map(|folder| home.join(folder));
-    let clones = clones.iter().filter_map(|folder| std::fs::read_dir(folder).ok()).flatten().flatten();
+fn newest_database(home: &Path) -> Option<Database> {
+    let clones = std::fs::read_dir(home.join("advisory-dbs")).ok()?.flatten();
     clones.filter_map(|clone| database(&clone.path())).min_by_key(|database| database.age)
 }
 
@@ -95,34 +94,46 @@ fn is_fetch_failure(output: &str) -> bool {
     output.contains("failed to fetch advisory database")
 }
 
-fn check(workspace: &Workspace, options: &[&str], what: &[&str]) -> Result<(bool, String)> {
-    let mut command = Command::new(program(workspace)?);
-    command
-        .args(["--color", "never", "check", "--hide-inclusion-graph"])
-        .args(options)
-        .args(what)
-        .current_dir(&workspace.root);
-    let (status, output) = run_and_keep(&mut command, false)?;
-    Ok((status.success(), output.trim_end().to_owned()))
+struct Deny {
+    program: PathBuf,
+    root: PathBuf,
+    /// `CARGO_HOME`, with the databases of advisories.
+    home: PathBuf,
+}
+
+impl Deny {
+    fn find(workspace: &Workspace) -> Result<Self> {
+        let home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
+        let home = home.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cargo")));
+        Ok(Self { program: program(workspace)?, root: workspace.root.clone(), home: home.context("no CARGO_HOME")? })
+    }
+
+    fn check(&self, options: &[&str], what: &[&str]) -> Result<(bool, String)> {
+        let mut command = Command::new(&self.program);
+        command.args(["--color", "never"]).args(options).args(["check", "--hide-inclusion-graph"]).args(what);
+        let (status, output) = run_and_keep(command.current_dir(&self.root).env("CARGO_HOME", &self.home), false)?;
+        Ok((status.success(), output.trim_end().to_owned()))
+    }
 }
 
 fn program(workspace: &Workspace) -> Result<PathBuf> {
-    if let Some(found) = install::find_program("cargo-deny") {
+    if let Some(found) = installed(workspace) {
         return Ok(found);
     }
     let root = workspace.target_dir.join("tools");
-    let installed = root.join("bin/cargo-deny");
-    if !installed.is_file() {
-        println!("installing cargo-deny below {} (takes a minute or two, once)", root.display());
-        // Without optimisation, which would take longer than the checks.
-        let mut cargo =
-            workspace.cargo(&["install", "cargo-deny", "--debug", "--locked", "--version", VERSION, "--root"]);
-        let status = cargo.env("CARGO_PROFILE_DEV_DEBUG", "0").arg(&root).status().context("running cargo install")?;
-        if !status.success() {
-            bail!("cargo-deny could not be installed ({status})");
-        }
+    println!("installing cargo-deny below {} (takes a minute or two, once)", root.display());
+    // Without optimisation, which would take longer than the checks.
+    let mut cargo = workspace.cargo(&["install", "cargo-deny", "--debug", "--locked", "--version", VERSION, "--root"]);
+    let status = cargo.env("CARGO_PROFILE_DEV_DEBUG", "0").arg(&root).status().context("running cargo install")?;
+    if !status.success() {
+        bail!("cargo-deny could not be installed ({status})");
     }
-    Ok(installed)
+    installed(workspace).context("cargo-deny")
+}
+
+fn installed(workspace: &Workspace) -> Option<PathBuf> {
+    let ours = workspace.target_dir.join("tools/bin/cargo-deny");
+    install::find_program("cargo-deny").or_else(|| ours.is_file().then_some(ours))
 }
 
 #[cfg(test)]
@@ -144,6 +155,45 @@ mod tests {
         assert_eq!(word(false, false, Some(91)), (0, 1, false), "what it knows is known");
         assert_eq!(word(true, false, Some(91)), (0, 0, true));
         assert_eq!(word(false, false, None), (0, 0, true));
+    }
+
+    /// Makes a database of 3 February 2020 with one advisory, about `serde`, where `cargo deny` looks for that of RustSec.
+    fn make_database(home: &Path) {
+        let clone = home.join("advisory-dbs/advisory-db-3157b0e258782691");
+        let advisory = "```toml\n[advisory]\nid = \"RUSTSEC-2020-9999\"\npackage = \"serde\"\ndate = \"2020-02-02\"\n\
+                        [versions]\npatched = []\n```\n\n# Made up for a test\n";
+        std::fs::create_dir_all(clone.join("crates/serde")).unwrap();
+        std::fs::write(clone.join("crates/serde/RUSTSEC-2020-9999.md"), advisory).unwrap();
+        assert!(database(&clone).is_none(), "a folder that is no clone");
+        for arguments in ["init --quiet", "add .", "commit --quiet --message=Advisory"] {
+            let mut git = Command::new("git");
+            git.arg("-C").arg(&clone).args(["-c", "user.name=a", "-c", "user.email=a@example.org"]);
+            for date in ["GIT_AUTHOR_DATE", "GIT_COMMITTER_DATE"] {
+                git.env(date, "2020-02-03T12:00:00Z");
+            }
+            assert!(git.args(arguments.split(' ')).output().unwrap().status.success(), "{arguments}");
+        }
+    }
+
+    /// With the real program, so that options that it no longer has are noticed.
+    #[test]
+    fn the_database_from_before_is_read_without_a_network() {
+        let workspace = Workspace::find(None).unwrap();
+        let Some(program) = installed(&workspace) else {
+            println!("!!! cargo deny was NOT CHECKED: it is not installed; `cargo xtask test lint` installs it. !!!");
+            return;
+        };
+        let home = std::env::temp_dir().join(format!("chat-advisories-{}", std::process::id()));
+        make_database(&home);
+        let known = Deny::find(&workspace).unwrap().home;
+        std::os::unix::fs::symlink(known.join("registry"), home.join("registry")).unwrap();
+        let deny = Deny { program, root: workspace.root, home: home.clone() };
+        let (success, output) = deny.check(OFFLINE, &["advisories"]).unwrap();
+        let database = newest_database(&home).unwrap();
+        std::fs::remove_dir_all(&home).unwrap();
+        assert!(!success && output.contains("RUSTSEC-2020-9999"), "{output}");
+        assert_eq!(database.date, "2020-02-03");
+        assert!(database.age > MAX_DATABASE_AGE);
     }
 
     #[test]

@@ -10,6 +10,7 @@ use devstack::install;
 use serde::Deserialize as _;
 use serde_yaml_ng::Value;
 
+use super::pod_security;
 use crate::workspace::Workspace;
 
 /// The kustomizations that are applied as they are, with their names.
@@ -125,11 +126,11 @@ pub fn findings(text: &str, is_part: bool) -> Vec<String> {
             unhashed.map(|name| format!("the name of the ConfigMap {name} has no hash: no pod restarts with a change")),
         );
     }
-    let workloads: Vec<&Value> =
-        objects.iter().filter(|object| !object["spec"]["template"]["spec"].is_null()).collect();
+    let workloads: Vec<&Value> = objects.iter().filter(|object| !template(object)["spec"].is_null()).collect();
     for workload in &workloads {
         let name = workload["metadata"]["name"].as_str().unwrap_or_default();
-        let pod = &workload["spec"]["template"]["spec"];
+        let pod = &template(workload)["spec"];
+        findings.extend(pod_security::violations(pod).iter().map(|violation| format!("{name}: {violation}")));
         let missing = |kind: &str, wanted: &Value, known: &BTreeSet<&str>| {
             let wanted = wanted.as_str().filter(|wanted| !known.contains(wanted))?;
             Some(format!("{name} names the {kind} {wanted}, which is not there"))
@@ -156,10 +157,14 @@ pub fn findings(text: &str, is_part: bool) -> Vec<String> {
     }
     for object in &objects {
         let name = object["metadata"]["name"].as_str().unwrap_or_default();
+        if ports(object).any(|port| port["protocol"].is_null()) {
+            // A server that adds it reports a change at each apply, and old ones reject it in a server-side apply.
+            findings.push(format!("{name} has a port without a protocol"));
+        }
         let selects = |selector: &Value| {
             let wanted = selector.as_mapping().cloned().unwrap_or_default();
             let has = |workload: &&&Value| {
-                let labels = &workload["spec"]["template"]["metadata"]["labels"];
+                let labels = &template(workload)["metadata"]["labels"];
                 wanted.iter().all(|(key, value)| labels.get(key) == Some(value))
             };
             wanted.is_empty() || workloads.iter().any(|workload| has(&workload))
@@ -208,6 +213,19 @@ pub fn findings(text: &str, is_part: bool) -> Vec<String> {
     findings
 }
 
+/// Returns the template of the object's pods; null if it has none.
+fn template(object: &Value) -> &Value {
+    let spec = &object["spec"];
+    if spec["jobTemplate"].is_null() { &spec["template"] } else { &spec["jobTemplate"]["spec"]["template"] }
+}
+
+/// Returns the ports of a Service or a NetworkPolicy.
+fn ports(object: &Value) -> impl Iterator<Item = &Value> {
+    let spec = &object["spec"];
+    let rules = items(&spec["ingress"]).chain(items(&spec["egress"]));
+    items(&spec["ports"]).chain(rules.flat_map(|rule| items(&rule["ports"])))
+}
+
 fn names<'a>(objects: &'a [Value], kind: &str) -> BTreeSet<&'a str> {
     objects
         .iter()
@@ -231,9 +249,13 @@ spec:
   template:
     metadata: {labels: {app: nginx}}
     spec:
+      securityContext: {runAsNonRoot: true, seccompProfile: {type: RuntimeDefault}}
       volumes: [{name: a, configMap: {name: missing}}, {name: b, secret: {secretName: chat-tls}}]
       containers:
-        - {name: nginx, env: [{name: A, value: a}, {name: A, value: b}], resources: {limits: {memory: 1Gi}}}
+        - name: nginx
+          env: [{name: A, value: a}, {name: A, value: b}]
+          resources: {limits: {memory: 1Gi}}
+          securityContext: {allowPrivilegeEscalation: false, capabilities: {drop: [ALL]}}
 ";
 
     #[test]
@@ -241,11 +263,16 @@ spec:
         let found = findings(DEPLOYMENT, false);
         assert_eq!(found.len(), 2, "{found:?}");
         assert!(found[0].contains("ConfigMap missing") && found[1].contains("twice"), "{found:?}");
+        let privileged = findings(&DEPLOYMENT.replace("drop: [ALL]", "drop: []"), false);
+        assert!(privileged.iter().any(|finding| finding.contains("capabilities")), "{privileged:?}");
         let public = "---\nkind: Service\nmetadata: {name: chat}\nspec: {type: LoadBalancer, selector: {app: nginx}}\n";
         let route = "---\nkind: HTTPRoute\nmetadata: {name: chat}\nspec: {backendRefs: [{name: gateway}]}\n";
         let found = findings(&format!("{DEPLOYMENT}{public}{route}"), false);
         assert!(found.iter().any(|finding| finding.contains("public Service")), "{found:?}");
         assert!(found.iter().any(|finding| finding.contains("there is nginx")), "{found:?}");
+        let port = "---\nkind: NetworkPolicy\nmetadata: {name: a}\nspec: {egress: [{ports: [{port: 1}]}]}\n";
+        assert_eq!(findings(port, true), ["a has a port without a protocol"]);
+        assert!(findings(&port.replace("port: 1", "port: 1, protocol: TCP"), true).is_empty());
         let settings = "---\nkind: ConfigMap\nmetadata: {name: NAME}\n";
         let unhashed = findings(&settings.replace("NAME", "chat-settings"), false);
         assert!(unhashed.len() == 1 && unhashed[0].contains("no hash"), "{unhashed:?}");

@@ -6,6 +6,7 @@ mod deployment;
 mod hanging;
 mod kustomize;
 mod output;
+mod pod_security;
 mod policies;
 mod previous;
 mod report;
