@@ -1,5 +1,8 @@
 //! The channels this process is subscribed to, counted, so that each is subscribed to once for all who need it. One
 //! task keeps the counts and talks to Redis; callers wait for its confirmation, many of them for the same one.
+//!
+//! On a cluster with sharded channels it also listens to the others: a worker or gateway of release 0.1 publishes to
+//! those, and so do all while a gateway of release 0.1 is alive.
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -8,10 +11,12 @@ use std::time::Duration;
 
 use fred::clients::SubscriberClient;
 use fred::prelude::*;
+use shared::redis::keys::Keys;
 use shared::redis::topology::one_node;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::core::Core;
+use crate::egress::shards::Shards;
 
 /// The number of requests taken at once, and of channels in one SUBSCRIBE.
 const BATCH: usize = 512;
@@ -73,8 +78,56 @@ impl Subscriptions {
     }
 }
 
+/// How to listen to channels.
+#[derive(Clone)]
+pub struct Subscriber {
+    pub client: SubscriberClient,
+    pub keys: Keys,
+    /// Absent if there are no sharded channels.
+    pub shards: Option<Shards>,
+}
+
+impl Subscriber {
+    /// Subscribes and waits for the confirmation.
+    pub async fn subscribe(&self, channels: &[String]) -> Result<(), NotSubscribed> {
+        if channels.is_empty() {
+            return Ok(());
+        }
+        let to_all = async {
+            subscribe(&self.client, channels).await.map_err(|error| {
+                tracing::warn!(%error, channels = channels.len(), "could not subscribe");
+                NotSubscribed
+            })
+        };
+        let Some(shards) = &self.shards else { return to_all.await };
+        let sharded: Vec<String> = self.sharded(channels);
+        let to_shards = async {
+            shards.subscribe(&sharded).await.inspect_err(|_| {
+                tracing::warn!(channels = sharded.len(), "the shards of some channels do not answer");
+            })
+        };
+        tokio::try_join!(to_all, to_shards).map(|_| ())
+    }
+
+    async fn unsubscribe(&self, channels: &[String]) {
+        for chunk in channels.chunks(BATCH) {
+            // If it fails, one channel too many is heard, and its publications have no audience.
+            if let Err(error) = self.client.unsubscribe(chunk.to_vec()).await {
+                tracing::debug!(%error, "could not unsubscribe");
+            }
+        }
+        if let Some(shards) = &self.shards {
+            shards.unsubscribe(&self.sharded(channels));
+        }
+    }
+
+    fn sharded(&self, channels: &[String]) -> Vec<String> {
+        channels.iter().filter(|channel| self.keys.is_sharded(channel)).cloned().collect()
+    }
+}
+
 /// Keeps the counts until the process stops.
-pub async fn run(core: Arc<Core>, client: SubscriberClient, mut changes: mpsc::UnboundedReceiver<Change>) {
+pub async fn run(core: Arc<Core>, subscriber: Subscriber, mut changes: mpsc::UnboundedReceiver<Change>) {
     let stopped = core.lifecycle.stopped();
     let mut counts = Counts::default();
     let mut batch = Vec::new();
@@ -86,7 +139,7 @@ pub async fn run(core: Arc<Core>, client: SubscriberClient, mut changes: mpsc::U
         if taken == 0 {
             return;
         }
-        counts.apply(&client, batch.drain(..)).await;
+        counts.apply(&subscriber, batch.drain(..)).await;
         core.metrics.channels.set(counts.by_channel.len() as f64);
     }
 }
@@ -105,7 +158,7 @@ struct Channel {
 }
 
 impl Counts {
-    async fn apply(&mut self, client: &SubscriberClient, changes: impl Iterator<Item = Change>) {
+    async fn apply(&mut self, subscriber: &Subscriber, changes: impl Iterator<Item = Change>) {
         let (mut new, mut gone) = (Vec::new(), Vec::new());
         let (mut waiting, mut resubscribed) = (Vec::new(), Vec::new());
         for change in changes {
@@ -121,38 +174,29 @@ impl Counts {
             }
         }
         if !resubscribed.is_empty() {
-            self.subscribe_all(client).await;
+            self.subscribe_all(&subscriber.client).await;
             tell(resubscribed);
         }
         new.retain(|channel| self.by_channel.get(channel).is_some_and(|channel| !channel.confirmed));
-        match subscribe(client, &new).await {
-            Ok(()) => {
-                self.confirm(&new);
-                tell(waiting);
-            }
-            // The waiting callers learn it from the dropped sender.
-            Err(error) => {
-                tracing::warn!(%error, channels = new.len(), "could not subscribe")
-            }
+        // Otherwise the waiting callers learn it from the dropped sender.
+        if subscriber.subscribe(&new).await.is_ok() {
+            self.confirm(&new);
+            tell(waiting);
         }
         gone.retain(|channel| !self.by_channel.contains_key(channel));
-        for chunk in gone.chunks(BATCH) {
-            // If it fails, one channel too many is heard, and its publications have no audience.
-            if let Err(error) = client.unsubscribe(chunk.to_vec()).await {
-                tracing::debug!(%error, "could not unsubscribe");
-            }
-        }
+        subscriber.unsubscribe(&gone).await;
     }
 
     /// Counts up or down, and lists a channel if its subscription may have to change.
     fn count(&mut self, name: String, change: i64, changed: &mut Vec<String>) {
         let channel = self.by_channel.entry(name.clone()).or_default();
         channel.users += change;
-        let was_confirmed = channel.confirmed;
-        if channel.users == 0 {
+        let (users, was_confirmed) = (channel.users, channel.confirmed);
+        if users == 0 {
             self.by_channel.remove(&name);
         }
-        if (change > 0 && !was_confirmed) || (change < 0 && was_confirmed) {
+        // One that is not confirmed may be all the same, or become so.
+        if (change > 0 && !was_confirmed) || (change < 0 && users == 0) {
             changed.push(name);
         }
     }
