@@ -29,6 +29,7 @@ pub fn obey(gateway: &Gateway, header: Header, channel: Channel, payload: &[u8])
         (Header::Left { group }, Channel::User(user)) => {
             count("membership");
             leave(gateway, &[user], group);
+            gateway.recent_joins.left(user, group, gateway.clock.now_ms());
         }
         (Header::Gone { users }, Channel::Group(group)) => {
             count("membership");
@@ -95,10 +96,10 @@ fn leave(gateway: &Gateway, users: &[UserId], group: GroupId) -> Vec<Arc<Connect
 /// catch up, which finds out.
 fn come_back(gateway: &Gateway, left: Vec<Arc<Connection>>, group: GroupId) {
     let now_ms = gateway.clock.now_ms();
-    let has_joined = |connection: &Arc<Connection>| {
-        connection.user().is_some_and(|user| gateway.recent_joins.contains(user, group, now_ms))
+    let came_back = |connection: &Arc<Connection>| {
+        connection.user().is_some_and(|user| gateway.recent_joins.came_back(user, group, now_ms))
     };
-    let behind: Vec<_> = left.iter().filter(|left| has_joined(left) && left.interrupt()).map(Arc::downgrade).collect();
+    let behind: Vec<_> = left.iter().filter(|left| came_back(left) && left.interrupt()).map(Arc::downgrade).collect();
     if !behind.is_empty() {
         gateway.lifecycle.spawn_until_stopped("catch-up", catch_up(behind));
     }
@@ -106,7 +107,9 @@ fn come_back(gateway: &Gateway, left: Vec<Arc<Connection>>, group: GroupId) {
 
 /// Makes the user's connections follow the group, and catch up on what was sent before the subscription stood.
 fn join(gateway: &Gateway, user: UserId, group: GroupId) {
-    gateway.recent_joins.insert(user, group, gateway.clock.now_ms());
+    let mut is_member = false;
+    gateway.registry.for_user(user, |connection| is_member |= connection.is_in(group));
+    gateway.recent_joins.joined(user, group, is_member, gateway.clock.now_ms());
     let connections = gateway.registry.join(user, group);
     if connections.is_empty() {
         return;

@@ -1,5 +1,6 @@
-//! Who joined which group in the last minute. On a cluster with sharded channels, the end of an earlier membership may
-//! arrive after that.
+//! Who left a group and joined it again in the last minute. On a cluster with sharded channels, the group's channel may say
+//! that the earlier membership has ended ([`shared::publication::Header::Gone`]) after the user's channel has said that a
+//! new one began.
 
 use std::collections::HashMap;
 
@@ -8,8 +9,8 @@ use shared::ids::{GroupId, UserId};
 
 /// Redis ends a subscription whose publications wait for as long (`client-output-buffer-limit`).
 const KEPT_MS: u64 = 60_000;
-/// Beyond this, all users count as having joined.
-const MAX_JOINS: usize = 100_000;
+/// Beyond this, every user counts as having come back.
+const MAX_CHANGES: usize = 100_000;
 
 #[derive(Default)]
 pub struct RecentJoins {
@@ -18,29 +19,57 @@ pub struct RecentJoins {
 
 #[derive(Default)]
 struct Inner {
-    joined_ms: HashMap<(UserId, GroupId), u64>,
+    changes: HashMap<(UserId, GroupId), Change>,
     swept_ms: u64,
+    /// When there was no room.
     full_ms: Option<u64>,
 }
 
+#[derive(Clone, Copy)]
+struct Change {
+    at_ms: u64,
+    came_back: bool,
+}
+
 impl RecentJoins {
-    pub fn insert(&self, user: UserId, group: GroupId, now_ms: u64) {
+    pub fn left(&self, user: UserId, group: GroupId, now_ms: u64) {
+        self.inner.lock().insert((user, group), Change { at_ms: now_ms, came_back: false });
+    }
+
+    /// `is_member` if nothing has said yet that an earlier membership has ended.
+    pub fn joined(&self, user: UserId, group: GroupId, is_member: bool, now_ms: u64) {
         let mut inner = self.inner.lock();
-        if now_ms > inner.swept_ms + KEPT_MS {
-            inner.joined_ms.retain(|_, joined_ms| *joined_ms + KEPT_MS > now_ms);
-            inner.joined_ms.shrink_to_fit();
-            inner.swept_ms = now_ms;
-        }
-        match inner.joined_ms.len() < MAX_JOINS {
-            true => drop(inner.joined_ms.insert((user, group), now_ms)),
-            false => inner.full_ms = Some(now_ms),
+        let has_left = inner.changes.get(&(user, group)).is_some_and(|change| change.is_recent(now_ms));
+        if is_member || has_left {
+            inner.insert((user, group), Change { at_ms: now_ms, came_back: true });
         }
     }
 
-    pub fn contains(&self, user: UserId, group: GroupId, now_ms: u64) -> bool {
+    pub fn came_back(&self, user: UserId, group: GroupId, now_ms: u64) -> bool {
         let inner = self.inner.lock();
-        let joined_ms = [inner.joined_ms.get(&(user, group)).copied(), inner.full_ms];
-        joined_ms.into_iter().flatten().any(|joined_ms| joined_ms + KEPT_MS > now_ms)
+        let change = inner.changes.get(&(user, group));
+        change.is_some_and(|change| change.came_back && change.is_recent(now_ms))
+            || inner.full_ms.is_some_and(|full_ms| full_ms + KEPT_MS > now_ms)
+    }
+}
+
+impl Inner {
+    fn insert(&mut self, key: (UserId, GroupId), change: Change) {
+        if change.at_ms > self.swept_ms + KEPT_MS {
+            self.changes.retain(|_, known| known.is_recent(change.at_ms));
+            self.changes.shrink_to_fit();
+            self.swept_ms = change.at_ms;
+        }
+        match self.changes.len() < MAX_CHANGES {
+            true => drop(self.changes.insert(key, change)),
+            false => self.full_ms = Some(change.at_ms),
+        }
+    }
+}
+
+impl Change {
+    fn is_recent(self, now_ms: u64) -> bool {
+        self.at_ms + KEPT_MS > now_ms
     }
 }
 
@@ -51,11 +80,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_join_counts_for_a_minute() {
+    fn only_a_join_after_a_membership_is_a_return() {
         let (joins, group) = (RecentJoins::default(), GroupId(Uuid::nil()));
-        joins.insert(UserId(1), group, 5);
-        assert!(joins.contains(UserId(1), group, KEPT_MS + 4));
-        assert!(!joins.contains(UserId(1), group, KEPT_MS + 5));
-        assert!(!joins.contains(UserId(2), group, 5));
+        let [new, back, twice] = [1, 2, 3].map(UserId);
+        joins.joined(new, group, false, 5);
+        joins.left(back, group, 5);
+        assert!(!joins.came_back(back, group, 5));
+        joins.joined(back, group, false, 6);
+        joins.joined(twice, group, true, 6);
+        assert_eq!([new, back, twice].map(|user| joins.came_back(user, group, 7)), [false, true, true]);
+        assert!(!joins.came_back(back, group, KEPT_MS + 6), "that was long ago");
     }
 }

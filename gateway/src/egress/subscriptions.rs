@@ -215,7 +215,6 @@ impl Counts {
             tracing::warn!(%error, channels = all.len(), "could not subscribe again");
             tokio::time::sleep(RETRY_PAUSE).await;
         }
-        self.confirm(&all);
     }
 }
 

@@ -74,7 +74,12 @@ impl Publisher {
         .await?;
         let is_sharded = !alive.is_empty() && alive.iter().all(|gateway| listening.contains(gateway));
         if self.is_sharded.swap(is_sharded, Ordering::Relaxed) != is_sharded {
-            tracing::info!(is_sharded, "gateways listen differently now");
+            let to = if is_sharded {
+                "the nodes of their channels"
+            } else {
+                "all nodes, because of a gateway of release 0.1"
+            };
+            tracing::info!(to, "publications of this process go elsewhere now");
         }
         Ok(())
     }
