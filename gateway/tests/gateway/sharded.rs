@@ -87,21 +87,28 @@ impl Stage {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_session_catches_up_before_live_events_of_a_moved_slot() {
     let mut stage = Stage::start().await;
-    let user = stage.users_at(0).next().unwrap();
+    let [user, other] = [0, 1].map(|n| stage.users_at(0).nth(n).unwrap());
     let mut client = stage.harness.login(user).await;
-    stage.harness.worker.internal("resume").await;
+    let mut bystander = stage.harness.login(other).await;
+    for _ in 0..2 {
+        stage.harness.worker.internal("resume").await;
+    }
     stage.send(user, 1).await;
     assert_eq!(seqs(&mut client, 1).await, [1]);
     stage.harness.worker.rote.lock().leave = Some("resume");
     for (from, to, seq) in [(0, 1, 2), (1, 2, 4), (2, 0, 6)] {
         stage.move_slot(stage.slot(user), from, to);
         let (request, _) = stage.harness.worker.internal("resume").await;
+        assert_eq!(request.user, UserId(user));
         assert_eq!(stage.listeners(to, &stage.channel(user)), "1");
         // Live, but held back until the replay is written.
         stage.send(user, seq + 1).await;
         client.expect_none("new_message", |_| true, BRIEFLY).await.unwrap();
         stage.replay(&request, &[seq]).await;
         assert_eq!(seqs(&mut client, 2).await, [seq, seq + 1]);
+        // Nothing of the other slots was interrupted.
+        stage.send(other, seq).await;
+        assert_eq!(seqs(&mut bystander, 1).await, [seq]);
     }
 }
 
@@ -142,14 +149,9 @@ async fn a_primary_that_becomes_a_replica_is_left() {
     stage.harness.worker.internal("resume").await;
     // The replica of the first primary takes over; both go on serving connections.
     tokio::task::block_in_place(|| stage.cluster.nodes[3].command(&["CLUSTER", "FAILOVER"])).unwrap();
-    stage.harness.worker.internal("resume").await;
-    assert_eq!(stage.listeners(3, &stage.channel(user)), "1");
-    stage
-        .until("a live message", || async {
-            stage.send(user, 1).await;
-            true
-        })
-        .await;
+    let channel = stage.channel(user);
+    stage.until("the new primary is followed", || async { stage.listeners(3, &channel) == "1" }).await;
+    stage.send(user, 1).await;
     assert_eq!(seqs(&mut client, 1).await, [1]);
 }
 
