@@ -42,10 +42,11 @@ use tokio::net::TcpListener;
 use tokio::sync::mpsc::UnboundedReceiver;
 
 use crate::core::redis_options;
+use crate::egress::channels::Subscriber;
 use crate::egress::shards::{self, Shards};
 use crate::egress::subscriber::ShardListener;
-use crate::egress::subscriptions::{Change, Subscriber};
-use crate::egress::{answers, delivered, gaps, subscriber, subscriptions};
+use crate::egress::subscriptions::Change;
+use crate::egress::{answers, channels, delivered, gaps, subscriber};
 use crate::gateway::Gateway;
 use crate::http::{accept, admin, tls};
 use crate::lanes::{append, backlog, receipts};
@@ -128,7 +129,7 @@ async fn subscriptions(
     let start = || Shards::start(gateway.clone(), options, ShardListener::start(gateway.clone()));
     let shards = has_shards.then(start);
     let subscriber = Subscriber { client, keys: gateway.keys.clone(), shards };
-    subscriptions::run(gateway.core.clone(), subscriber, changes).await;
+    channels::run(gateway.core.clone(), subscriber, changes).await;
     Ok(())
 }
 

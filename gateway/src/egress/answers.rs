@@ -11,10 +11,10 @@ use shared::redis::shard::ShardOptions;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::mpsc;
 
+use crate::egress::channels::Subscriber;
 use crate::egress::deliver::Deliverer;
 use crate::egress::shards::{Listener, Shards};
 use crate::egress::subscriber::{Closed, Events, deliver_batch};
-use crate::egress::subscriptions::Subscriber;
 use crate::gateway::Gateway;
 
 const RETRY_PAUSE: Duration = Duration::from_millis(200);

@@ -3,6 +3,7 @@
 
 pub mod answers;
 pub mod catch_up;
+pub mod channels;
 pub mod control;
 pub mod deliver;
 pub mod delivered;
