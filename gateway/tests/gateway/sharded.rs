@@ -219,8 +219,8 @@ async fn who_leaves_a_group_gets_all_before_and_nothing_after() {
     assert_eq!(seqs(&mut clients[0], 1).await, [1]);
     assert_eq!(seqs(&mut clients[1], 2).await, [1, 2]);
     clients[0].expect_none("new_message", |_| true, BRIEFLY).await.unwrap();
-    let (request, _) = stage.harness.worker.internal("resume").await;
-    assert_eq!(request.user, UserId(comes_back));
+    // On a slow machine, others may have caught up before.
+    while stage.harness.worker.internal("resume").await.0.user != UserId(comes_back) {}
     // The group's channel is followed again by the time of this request. A real worker's replay has the second message.
     say(&stage.harness.worker, 3).await;
     assert_eq!(seqs(&mut clients[2], 1).await, [3]);
