@@ -12,6 +12,7 @@ use shared::lifecycle::Lifecycle;
 use shared::publication::Header;
 use shared::redis::dead_letters::DeadLetters;
 use shared::redis::keys::Keys;
+use shared::redis::publisher::{ChannelMessage, Publisher};
 use shared::redis::redirect::keyed;
 use shared::wire::Wire;
 
@@ -159,8 +160,11 @@ impl FleetClient {
     }
 
     async fn publish(&self, wire: &Wire, channel: String, header: &Header) -> Result<()> {
-        let publication = bytes::Bytes::from(wire.publication(&channel, header, &[]));
-        Ok(self.redis.publish(channel, publication).await?)
+        let publisher = Publisher::new(self.keys.clone());
+        publisher.follow(&self.redis, (Timestamp::now().0 - ALIVE_MS) as f64).await?;
+        let publication = wire.publication(&channel, header, &[]);
+        publisher.tell(&self.redis, ChannelMessage::new(channel, publication)).await?;
+        Ok(())
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use fred::prelude::Client;
+use fred::prelude::{Client, Error};
 use shared::config::{GatewaySettings, Secret};
 use shared::crypto::Keyring;
 use shared::events;
@@ -10,9 +10,11 @@ use shared::ids::{ConnectionId, ConnectionRef, GatewayId, GroupId};
 use shared::lifecycle::Lifecycle;
 use shared::limits::Limits;
 use shared::protocol::{Rejection, RequestId};
+use shared::publication::Header;
 use shared::redis::admit::Admit;
 use shared::redis::client::RedisOptions;
 use shared::redis::keys::Keys;
+use shared::redis::publisher::{ChannelMessage, Publisher};
 use shared::telemetry::Metrics;
 use shared::telemetry::traces::Tracer;
 use shared::wire::Wire;
@@ -34,6 +36,7 @@ pub struct Core {
     pub lifecycle: Lifecycle,
     pub clock: Uptime,
     pub keys: Keys,
+    pub publisher: Publisher,
     /// Encodes and decodes what goes to workers and comes from them.
     pub wire: Wire,
     pub tokens: Tokens,
@@ -66,6 +69,7 @@ impl Core {
             "chat-gateway",
             &lifecycle,
         )?;
+        let keys = Keys::new(common.redis_prefix.as_str());
         let encryption = common.encryption().map_err(anyhow::Error::msg)?;
         Ok(Core {
             id: GatewayId(Uuid::new_v4()),
@@ -76,7 +80,8 @@ impl Core {
                 ..Limits::default()
             },
             clock: Uptime::start(),
-            keys: Keys::new(common.redis_prefix.as_str()),
+            publisher: Publisher::new(keys.clone()),
+            keys,
             wire: Wire::new(Keyring::derive(&encryption)?, common.wire_format),
             tokens: Tokens::new(&settings)?,
             metrics: GatewayMetrics::new(),
@@ -94,6 +99,12 @@ impl Core {
     /// The fleet-wide name of a connection of this gateway.
     pub fn reference(&self, connection: ConnectionId) -> ConnectionRef {
         ConnectionRef { gateway: self.id, connection }
+    }
+
+    /// Publishes to one channel; returns how many connections to Redis it reached, see [`Publisher::tell`].
+    pub async fn tell(&self, channel: String, header: &Header, payload: &[u8]) -> Result<u32, Error> {
+        let publication = self.wire.publication(&channel, header, payload);
+        self.publisher.tell(&self.redis, ChannelMessage::new(channel, publication)).await
     }
 
     pub fn group_channels(&self, groups: &[GroupId]) -> Vec<String> {

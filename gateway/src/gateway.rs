@@ -5,8 +5,7 @@ use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use bytes::Bytes;
-use fred::prelude::*;
+use fred::prelude::Client;
 use shared::clock::Timestamp;
 use shared::config::GatewaySettings;
 use shared::ids::{ConnectionId, Epoch, UserId};
@@ -24,6 +23,7 @@ use crate::core::Core;
 use crate::egress::elsewhere::Elsewhere;
 use crate::egress::gaps::{Gap, Gaps};
 use crate::egress::positions::Positions;
+use crate::egress::recent_joins::RecentJoins;
 use crate::egress::subscriptions::{Change, Subscriptions};
 use crate::http::tls::Tls;
 use crate::http::web::Web;
@@ -64,6 +64,7 @@ pub struct Gateway {
     pub subscriptions: Subscriptions,
     pub deliveries: Deliveries,
     pub positions: Arc<Positions>,
+    pub recent_joins: RecentJoins,
     pub gaps: Gaps,
     pub elsewhere: Elsewhere,
     pub closed_sessions: ClosedSessions,
@@ -145,6 +146,7 @@ impl Gateway {
             subscriptions,
             deliveries,
             positions,
+            recent_joins: RecentJoins::default(),
             gaps,
             closed_sessions,
             next_connection: AtomicU64::new(1),
@@ -176,10 +178,9 @@ impl Gateway {
         } else {
             return;
         };
-        let (redis, channel) = (self.redis.clone(), self.keys.user_channel(user));
-        let publication = Bytes::from(self.wire.publication(&channel, &header, &[]));
+        let (core, channel) = (self.core.clone(), self.keys.user_channel(user));
         tokio::spawn(async move {
-            if let Err(error) = redis.publish::<(), _, _>(channel, publication).await {
+            if let Err(error) = core.tell(channel, &header, &[]).await {
                 tracing::warn!(%error, "the user's older connections were not notified");
             }
         });

@@ -29,16 +29,24 @@ mod session;
 mod testing;
 mod tokens;
 
+use std::convert::Infallible;
 use std::sync::Arc;
 
 use anyhow::Context;
+use fred::clients::SubscriberClient;
 use shared::config::GatewaySettings;
 use shared::lifecycle::Lifecycle;
+use shared::redis::shard::ShardOptions;
 use shared::telemetry::Metrics;
 use tokio::net::TcpListener;
+use tokio::sync::mpsc::UnboundedReceiver;
 
 use crate::core::redis_options;
-use crate::egress::{answers, delivered, gaps, subscriber, subscriptions};
+use crate::egress::channels::Subscriber;
+use crate::egress::shards::{self, Shards};
+use crate::egress::subscriber::ShardListener;
+use crate::egress::subscriptions::Change;
+use crate::egress::{answers, channels, delivered, gaps, subscriber};
 use crate::gateway::Gateway;
 use crate::http::{accept, admin, tls};
 use crate::lanes::{append, backlog, receipts};
@@ -70,6 +78,7 @@ pub async fn run(
     let published = subscriber::Events::of(&subscriber);
     let answering = options.subscriber(&lifecycle).context("REDIS_URL")?;
     let answered = subscriber::Events::of(&answering);
+    let shards = options.shards().context("REDIS_URL")?;
 
     let (life, made) = (lifecycle.clone(), (settings, recorder, redis));
     let making = tokio::task::spawn_blocking(move || Gateway::new(made.0, life, made.1, made.2));
@@ -79,8 +88,8 @@ pub async fn run(
     let issuer = core.clone();
     lifecycle.spawn_until_stopped("issuer", infallible(async move { issuer.tokens.refresh().await }));
     lifecycle.spawn("subscriber", subscriber::run(gateway.clone(), published));
-    lifecycle.spawn("answers", answers::run(gateway.clone(), answering, answered));
-    lifecycle.spawn("subscriptions", infallible(subscriptions::run(core.clone(), subscriber, queues.changes)));
+    lifecycle.spawn("answers", answers::run(gateway.clone(), answering, shards.clone(), answered));
+    lifecycle.spawn_until_stopped("subscriptions", subscriptions(gateway.clone(), subscriber, shards, queues.changes));
     let requests = gateway.requests.clone();
     lifecycle.spawn("append", infallible(append::run(core.clone(), requests.clone(), ordered, queues.admitted)));
     lifecycle.spawn("receipts", infallible(receipts::run(core.clone(), queues.receipts)));
@@ -108,6 +117,22 @@ pub async fn run(
     Ok(())
 }
 
+/// Finds out how channels can be followed, then follows them.
+async fn subscriptions(
+    gateway: Arc<Gateway>,
+    client: SubscriberClient,
+    options: ShardOptions,
+    changes: UnboundedReceiver<Change>,
+) -> Result<(), Infallible> {
+    let has_shards = shards::find_out(&gateway, &options).await;
+    gateway.liveness.set_has_shards(has_shards);
+    let start = || Shards::start(gateway.clone(), options, ShardListener::start(gateway.clone()));
+    let shards = has_shards.then(start);
+    let subscriber = Subscriber { client, keys: gateway.keys.clone(), shards };
+    channels::run(gateway.core.clone(), subscriber, changes).await;
+    Ok(())
+}
+
 async fn subscribe(gateway: Arc<Gateway>, channels: Vec<String>) {
     // Once counted, the channels are subscribed to again with every new connection to Redis if this fails.
     while gateway.subscriptions.subscribe(channels.clone()).await.is_err() {
@@ -116,7 +141,7 @@ async fn subscribe(gateway: Arc<Gateway>, channels: Vec<String>) {
     gateway.liveness.subscribed();
 }
 
-async fn infallible(task: impl Future<Output = ()>) -> Result<(), std::convert::Infallible> {
+async fn infallible(task: impl Future<Output = ()>) -> Result<(), Infallible> {
     task.await;
     Ok(())
 }

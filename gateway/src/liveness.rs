@@ -13,6 +13,8 @@ pub struct Liveness {
     is_subscribed: AtomicBool,
     /// The channel for large answers has been confirmed on its present connection.
     follows_answers: AtomicBool,
+    /// If channels can be followed at the shards of a cluster, once that is known.
+    has_shards: watch::Sender<Option<bool>>,
     redis_micros: AtomicU64,
     workers: AtomicU32,
     gateways: RwLock<Vec<String>>,
@@ -43,6 +45,17 @@ impl Liveness {
 
     pub fn follows_answers(&self) -> bool {
         self.follows_answers.load(Ordering::Acquire)
+    }
+
+    pub fn set_has_shards(&self, has_shards: bool) {
+        self.has_shards.send_replace(Some(has_shards));
+    }
+
+    /// Waits until it is known; true if channels can be followed at the shards of a cluster.
+    pub async fn has_shards(&self) -> bool {
+        let mut found = self.has_shards.subscribe();
+        // The sender lives as long as this.
+        found.wait_for(Option::is_some).await.is_ok_and(|found| *found == Some(true))
     }
 
     pub fn redis_response_ms(&self) -> f64 {

@@ -106,6 +106,12 @@ pub enum Header {
         trace: TraceContext,
         header: Box<Header>,
     },
+    /// These users are no longer in the group (on the group's channel, so in order with the group's events): the gateway
+    /// delivers nothing more to them. Only used on a cluster whose gateways listen to shards, where the order of
+    /// [`Header::Left`], on the users' channels, and of the group's events is not certain. It has no payload.
+    Gone {
+        users: Vec<UserId>,
+    },
 }
 
 /// What a worker published recently, or found stored and perhaps never published. Gateways compare it with what they

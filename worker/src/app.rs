@@ -10,6 +10,7 @@ use shared::ids::WorkerId;
 use shared::redis::client::RedisOptions;
 use shared::redis::keys::Keys;
 use shared::redis::presence::PresenceScripts;
+use shared::redis::publisher::Publisher;
 use shared::redis::time::FleetClock;
 use shared::telemetry::traces::Tracer;
 use shared::wire::{DecodeError, Wire};
@@ -45,6 +46,7 @@ pub struct App {
     pub redis_options: RedisOptions,
     pub clock: FleetClock,
     pub keys: Keys,
+    pub publisher: Publisher,
     pub presence: PresenceScripts,
     pub keyring: Arc<Keyring>,
     /// Encodes and decodes what goes to gateways and comes from them.

@@ -45,6 +45,7 @@ use shared::lifecycle::Lifecycle;
 use shared::redis::client::RedisOptions;
 use shared::redis::keys::Keys;
 use shared::redis::presence::PresenceScripts;
+use shared::redis::publisher::Publisher;
 use shared::redis::time::FleetClock;
 use shared::telemetry::traces::Tracer;
 use shared::telemetry::{Metrics, with_causes};
@@ -105,6 +106,7 @@ async fn start_consuming(app: Arc<App>, lifecycle: Lifecycle) -> anyhow::Result<
             let mut db = app.db.acquire().await?;
             store::leases::insert_partitions(&mut db, partitions).await?;
             app.clock.follow(&app.redis).await?;
+            heartbeat::follow_gateways(&app).await?;
             anyhow::Ok(store::history::list_sealed(&mut db).await?)
         };
         match prepared.await {
@@ -164,6 +166,7 @@ async fn connect(settings: WorkerSettings, lifecycle: &Lifecycle) -> anyhow::Res
         clock: FleetClock::new(&keys),
         redis_options,
         presence: PresenceScripts::new(keys.clone()),
+        publisher: Publisher::new(keys.clone()),
         keys,
         wire: Wire::new(keyring.clone(), settings.common.wire_format),
         keyring: Arc::new(keyring),

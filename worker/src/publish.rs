@@ -1,9 +1,8 @@
 //! From outcomes to channels. Nothing is published before its transaction commits.
 
-use bytes::Bytes;
 use fred::prelude::Error;
 use shared::publication::Header;
-use shared::redis::settle::{self, ChannelMessage};
+use shared::redis::publisher::ChannelMessage;
 use shared::telemetry::traces::TraceContext;
 
 use crate::app::App;
@@ -11,7 +10,7 @@ use crate::outcome::{Audience, Publication};
 
 /// Publishes in order.
 pub async fn publish(app: &App, publications: &[Publication]) -> Result<(), Error> {
-    settle::publish(&app.redis, &messages(app, publications, |_| None)).await
+    app.publisher.publish(&app.redis, &messages(app, publications, |_| None)).await
 }
 
 /// Encodes the publications as messages for their channels, in order. Each is bound to its channel. `trace` returns the
@@ -30,7 +29,7 @@ pub fn messages(
         let header = traced.as_ref().unwrap_or(&publication.header);
         let message = |channel: String| {
             let bytes = app.wire.publication(&channel, header, &publication.payload);
-            (channel, Bytes::from(bytes))
+            ChannelMessage::new(channel, bytes)
         };
         match &publication.audience {
             Audience::Gateway(gateway) => messages.push(message(keys.gateway_channel(*gateway))),
@@ -38,7 +37,19 @@ pub fn messages(
             Audience::User(user) => messages.push(message(keys.user_channel(*user))),
             Audience::Group(group) => messages.push(message(keys.group_channel(*group))),
             Audience::Everybody => messages.push(message(keys.presence_channel())),
-            Audience::Users(users) => messages.extend(users.iter().map(|user| message(keys.user_channel(*user)))),
+            Audience::Users(users) => {
+                let first = messages.len();
+                messages.extend(users.iter().map(|user| message(keys.user_channel(*user))));
+                if let (Header::Left { group }, Some(left)) = (&publication.header, messages.get_mut(first))
+                    && app.publisher.is_sharded()
+                {
+                    // The users' channels may be faster than the group's, whose earlier events they still get.
+                    left.waits = true;
+                    let channel = keys.group_channel(*group);
+                    let gone = app.wire.publication(&channel, &Header::Gone { users: users.clone() }, &[]);
+                    messages.insert(first, ChannelMessage::new(channel, gone));
+                }
+            }
         }
     }
     messages

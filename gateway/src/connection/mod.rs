@@ -316,12 +316,13 @@ impl Connection {
     }
 
     /// Called when events may have been missed: holds back immediately; [`Self::catch_up`] says when to request them.
-    pub fn interrupt(&self) {
+    /// Returns false if another caller has done the same and is going to say so.
+    pub fn interrupt(&self) -> bool {
         let mut inner = self.inner.lock();
         inner.held.get_or_insert_default();
-        inner.interrupted = true;
         // The replay will contain them, too.
         inner.fills.clear();
+        !std::mem::replace(&mut inner.interrupted, true)
     }
 
     /// Allows the session to request what was missed.

@@ -79,6 +79,10 @@ impl Connection {
         inner.groups.remove(&group)
     }
 
+    pub fn is_in(&self, group: GroupId) -> bool {
+        self.inner.lock().groups.contains(&group)
+    }
+
     pub fn groups(&self) -> Vec<GroupId> {
         self.inner.lock().groups.iter().copied().collect()
     }

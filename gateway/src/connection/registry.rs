@@ -148,18 +148,18 @@ impl Registry {
         })
     }
 
-    /// Records that `user` left `group`; returns the number of connections affected.
-    pub fn leave(&self, user: UserId, group: GroupId) -> usize {
+    /// Records that `user` left `group`; returns the connections affected.
+    pub fn leave(&self, user: UserId, group: GroupId) -> Vec<Arc<Connection>> {
         let mut audience = self.audience.write();
         let Some(connections) = audience.users.get(&user) else {
-            return 0;
+            return Vec::new();
         };
         let left: Vec<Arc<Connection>> =
             connections.iter().filter(|connection| connection.remove_group(group)).cloned().collect();
         for connection in &left {
             audience.remove_from_group(group, connection);
         }
-        left.len()
+        left
     }
 
     /// Detaches the connection from its user; returns the groups it was in.
@@ -288,7 +288,7 @@ mod tests {
         let registry = Registry::default();
         let connection = connection(1);
         registry.add_user(&connection, ALICE, 9);
-        assert_eq!(registry.leave(ALICE, group(1)), 0);
+        assert!(registry.leave(ALICE, group(1)).is_empty());
         assert_eq!(registry.add_groups(&connection, &[group(1), group(2)]), [group(2)]);
         assert_eq!((members(&registry, group(1)), members(&registry, group(2))), (0, 1));
         assert_eq!(registry.join(ALICE, group(1)).len(), 1);

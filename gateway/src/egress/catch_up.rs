@@ -8,12 +8,12 @@ use std::time::Duration;
 use crate::connection::Connection;
 
 /// Sessions that begin to catch up per step, and the pause between steps.
-const CATCH_UP_STEP: usize = 50;
+pub const STEP: usize = 50;
 const CATCH_UP_PAUSE: Duration = Duration::from_millis(25);
 
 /// Lets interrupted sessions request what they missed, a few at a time.
 pub async fn catch_up(sessions: Vec<Weak<Connection>>) -> Result<(), Infallible> {
-    for step in sessions.chunks(CATCH_UP_STEP) {
+    for step in sessions.chunks(STEP) {
         step.iter().filter_map(Weak::upgrade).for_each(|connection| connection.catch_up());
         tokio::time::sleep(CATCH_UP_PAUSE).await;
     }

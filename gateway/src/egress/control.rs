@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::convert::Infallible;
+use std::sync::Arc;
 
 use shared::auth::TokenHash;
 use shared::clock::Timestamp;
@@ -13,7 +14,8 @@ use shared::protocol::CloseCode;
 use shared::publication::Header;
 use shared::redis::keys::Channel;
 
-use crate::connection::Close;
+use crate::connection::{Close, Connection};
+use crate::egress::catch_up::catch_up;
 use crate::gateway::Gateway;
 
 /// Carries out what a publication orders. One that this version does not know, or that came on the wrong channel, counts as unreadable.
@@ -26,9 +28,13 @@ pub fn obey(gateway: &Gateway, header: Header, channel: Channel, payload: &[u8])
         }
         (Header::Left { group }, Channel::User(user)) => {
             count("membership");
-            let connections = gateway.registry.leave(user, group);
-            let channel = gateway.keys.group_channel(group);
-            gateway.subscriptions.unsubscribe(vec![channel; connections]);
+            leave(gateway, &[user], group);
+            gateway.recent_joins.left(user, group, gateway.clock.now_ms());
+        }
+        (Header::Gone { users }, Channel::Group(group)) => {
+            count("membership");
+            let left = leave(gateway, &users, group);
+            come_back(gateway, left, group);
         }
         (Header::Replaced { by, opened_at }, Channel::User(user)) => {
             count("membership");
@@ -79,13 +85,38 @@ pub fn obey(gateway: &Gateway, header: Header, channel: Channel, payload: &[u8])
     }
 }
 
+/// Makes the users' connections leave the group; returns them.
+fn leave(gateway: &Gateway, users: &[UserId], group: GroupId) -> Vec<Arc<Connection>> {
+    let left: Vec<_> = users.iter().flat_map(|user| gateway.registry.leave(*user, group)).collect();
+    gateway.subscriptions.unsubscribe(vec![gateway.keys.group_channel(group); left.len()]);
+    left
+}
+
+/// The user's channel, on another node, may already have said that a user who left has joined again. Such users' sessions
+/// catch up, which finds out.
+fn come_back(gateway: &Gateway, left: Vec<Arc<Connection>>, group: GroupId) {
+    let now_ms = gateway.clock.now_ms();
+    let came_back = |connection: &Arc<Connection>| {
+        connection.user().is_some_and(|user| gateway.recent_joins.came_back(user, group, now_ms))
+    };
+    let behind: Vec<_> = left.iter().filter(|left| came_back(left) && left.interrupt()).map(Arc::downgrade).collect();
+    if !behind.is_empty() {
+        gateway.lifecycle.spawn_until_stopped("catch-up", catch_up(behind));
+    }
+}
+
 /// Makes the user's connections follow the group, and catch up on what was sent before the subscription stood.
 fn join(gateway: &Gateway, user: UserId, group: GroupId) {
+    let mut is_member = false;
+    gateway.registry.for_user(user, |connection| is_member |= connection.is_in(group));
+    gateway.recent_joins.joined(user, group, is_member, gateway.clock.now_ms());
     let connections = gateway.registry.join(user, group);
     if connections.is_empty() {
         return;
     }
-    connections.iter().for_each(|connection| connection.interrupt());
+    for connection in &connections {
+        connection.interrupt();
+    }
     let channel = gateway.keys.group_channel(group);
     let subscribed = gateway.subscriptions.subscribe(vec![channel; connections.len()]);
     gateway.lifecycle.spawn_until_stopped("joined", async move {

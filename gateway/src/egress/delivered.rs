@@ -7,13 +7,12 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use fred::prelude::Error;
 use shared::events;
 use shared::events::direct::MessageDelivered;
 use shared::ids::{ConversationId, UserId};
 use shared::publication::{EventHeader, Header, Receipt};
-use shared::redis::settle::{self, ChannelMessage};
+use shared::redis::publisher::ChannelMessage;
 use tokio::sync::mpsc;
 
 use crate::connection::deliveries::Delivery;
@@ -64,11 +63,11 @@ async fn publish(core: &Core, deliveries: Vec<Delivery>) -> Result<(), Error> {
             delivered_to: delivery.recipient,
         };
         let channel = core.keys.user_channel(delivery.sender);
-        let message = Bytes::from(core.wire.publication(&channel, &header, &events::broadcast(&event)));
-        (channel, message)
+        let message = core.wire.publication(&channel, &header, &events::broadcast(&event));
+        ChannelMessage::new(channel, message)
     };
     let messages: Vec<ChannelMessage> = deliveries.into_iter().map(message).collect();
-    settle::publish(&core.redis, &messages).await
+    core.publisher.publish(&core.redis, &messages).await
 }
 
 #[cfg(test)]

@@ -5,8 +5,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
-use fred::prelude::*;
+use fred::prelude::Error;
 use parking_lot::Mutex;
 use shared::ids::{Epoch, GatewayId, UserId};
 use shared::publication::Header;
@@ -41,11 +40,10 @@ impl Elsewhere {
         self.waiting.lock().insert(request, sender);
         let _forget = Forget { elsewhere: self, request };
         let channel = core.keys.user_channel(user);
-        let header = Header::ReceiptsWanted { by: core.id, request };
-        let question = Bytes::from(core.wire.publication(&channel, &header, &[]));
+        let question = Header::ReceiptsWanted { by: core.id, request };
         let mut received = Vec::new();
         let asking = async {
-            let listening: u32 = core.redis.publish(channel, question).await?;
+            let listening = core.tell(channel, &question, &[]).await?;
             // This gateway also listens.
             for _ in 1..listening {
                 received.extend(answers.recv().await);
@@ -63,10 +61,9 @@ impl Elsewhere {
         let channel = self.core.keys.gateway_channel(by);
         // Serialising plain values into memory cannot fail. A gateway of release 0.1 reads the receipts and leaves the rest.
         let payload = postcard::to_stdvec(&(receipts, epoch)).unwrap_or_default();
-        let publication = self.core.wire.publication(&channel, &Header::ReceiptsGiven { request }, &payload);
-        let redis = self.core.redis.clone();
+        let core = self.core.clone();
         tokio::spawn(async move {
-            if let Err(error) = redis.publish::<(), _, _>(channel, Bytes::from(publication)).await {
+            if let Err(error) = core.tell(channel, &Header::ReceiptsGiven { request }, &payload).await {
                 tracing::debug!(%error, "another gateway's question was not answered");
             }
         });

@@ -24,6 +24,8 @@ use crate::lanes::ask::Requests;
 
 /// Gaps waiting to be filled; beyond this, connections catch up one by one, at a pace.
 const QUEUE: usize = 1_024;
+/// A report may overtake publications that are younger, because they come from another node of the cluster.
+const OVERTAKES_MS: u32 = 1_000;
 /// The pause between two requests to the workers.
 const PAUSE: Duration = Duration::from_millis(5);
 
@@ -113,7 +115,11 @@ impl Gaps {
         if !self.registry.has_audience(channel) {
             return;
         }
-        let ReportedMessages { conversation, first, last, .. } = *reported;
+        let ReportedMessages { conversation, first, last, last_age_ms, .. } = *reported;
+        // It is reported again.
+        if self.core.publisher.is_sharded() && last_age_ms < OVERTAKES_MS {
+            return;
+        }
         let now = Timestamp::now();
         let at = |age_ms: u32| Timestamp(now.0 - i64::from(age_ms));
         match self.positions.completeness(channel, conversation, first, last) {

@@ -1,19 +1,24 @@
-//! The one subscription connection of this process: takes publications from Redis and hands them to `deliver`. After an
-//! interruption, everything published meanwhile is gone, and all sessions catch up.
+//! The subscription to channels that are not sharded: takes publications from Redis and hands them to `deliver`. After an
+//! interruption, everything published meanwhile is gone, and all sessions catch up; after that of a shard, those that
+//! listen to its channels (`shards`).
 
 use std::convert::Infallible;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use bytes::Bytes;
 use fred::clients::SubscriberClient;
 use fred::prelude::*;
 use fred::types::Message;
 use shared::ids::Epoch;
+use shared::redis::keys::Channel;
 use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 use tokio::sync::broadcast::{Receiver, error};
+use tokio::sync::mpsc;
 
-use crate::egress::catch_up::catch_up;
+use crate::connection::Connection;
+use crate::egress::catch_up::{self, catch_up};
 use crate::egress::deliver::Deliverer;
+use crate::egress::shards::Listener;
 use crate::gateway::Gateway;
 
 /// Publications delivered before their sessions are woken, if this many are waiting.
@@ -137,6 +142,50 @@ pub fn interrupted(gateway: &Arc<Gateway>) {
     gateway.lifecycle.spawn_until_stopped("catch-up", task);
 }
 
+/// After an interruption of a shard, the sessions that listen to its channels catch up.
+pub struct ShardListener {
+    gateway: Arc<Gateway>,
+    /// The queue needs no bound: it holds sessions that have not begun to catch up, each once.
+    behind: mpsc::UnboundedSender<Weak<Connection>>,
+}
+
+impl ShardListener {
+    /// Also starts the task that lets sessions catch up, at a pace.
+    pub fn start(gateway: Arc<Gateway>) -> Arc<Self> {
+        let (behind, mut sessions) = mpsc::unbounded_channel();
+        let task = async move {
+            let mut step = Vec::new();
+            while sessions.recv_many(&mut step, catch_up::STEP).await > 0 {
+                catch_up::catch_up(std::mem::take(&mut step)).await?;
+            }
+            Ok::<(), Infallible>(())
+        };
+        gateway.lifecycle.spawn_until_stopped("catch-up", task);
+        Arc::new(ShardListener { gateway, behind })
+    }
+}
+
+impl Listener for ShardListener {
+    fn lost(&self, _channels: usize) {
+        self.gateway.metrics.interruptions.increment(1);
+    }
+
+    fn regained(&self, channel: &str) {
+        match self.gateway.keys.parse_channel(channel) {
+            Some(channel @ (Channel::User(_) | Channel::Group(_))) => {
+                self.gateway.positions.begin(channel);
+                self.gateway.registry.for_channel(channel, |connection| {
+                    if connection.interrupt() {
+                        let _ = self.behind.send(Arc::downgrade(connection));
+                    }
+                });
+            }
+            Some(Channel::Gateway) => self.gateway.requests.repeat(),
+            Some(Channel::Presence | Channel::Report) | None => {}
+        }
+    }
+}
+
 /// Follows the database's epoch until the process stops. A new epoch means that the database went back in time: its
 /// numbers may be used again for other messages, and receipts for the lost messages say nothing about the new ones. All
 /// sessions catch up.
@@ -166,7 +215,6 @@ mod tests {
     use super::*;
     use crate::testing::{connection, gateway};
     use shared::ids::{ConversationId, UserId};
-    use shared::redis::keys::Channel;
     use uuid::Uuid;
 
     #[tokio::test]

@@ -17,6 +17,8 @@ use shared::lifecycle::Lifecycle;
 use shared::publication::{EventHeader, Header, Receipt};
 use shared::redis::client::RedisOptions;
 use shared::redis::keys::Keys;
+use shared::redis::publisher::{ChannelMessage, Publisher};
+use shared::redis::topology::Topology;
 use shared::stream::{
     Body, Envelope, FIELD, Internal, InternalReply, MissingMessages, Receipts, ReplayCursor, ReplayPage, ReplayedEvent,
 };
@@ -30,6 +32,7 @@ pub struct FakeWorker {
     pub keys: Keys,
     pub redis: Client,
     pub wire: Wire,
+    pub publisher: Arc<Publisher>,
     pub rote: Arc<Mutex<Rote>>,
     commands: mpsc::UnboundedReceiver<(Envelope, Command)>,
     internals: mpsc::UnboundedReceiver<(Envelope, Internal)>,
@@ -54,7 +57,7 @@ pub struct Rote {
     pub dead: bool,
 }
 
-type Read = Option<Vec<(String, Vec<(String, Vec<(String, Bytes)>)>)>>;
+type Read = Vec<(String, Vec<(String, Vec<(String, Bytes)>)>)>;
 
 impl FakeWorker {
     pub async fn start(redis_url: &str, prefix: &str) -> Self {
@@ -65,6 +68,7 @@ impl FakeWorker {
         let keys = Keys::new(prefix);
         let keyring = Keyring::derive(&EncryptionSettings::single(ENCRYPTION_KEY, "elitescore-chat")).unwrap();
         let wire = Wire::new(keyring, WireFormat::Two);
+        let publisher = Arc::new(Publisher::new(keys.clone()));
         let rote = Arc::new(Mutex::new(Rote::default()));
         let (command_sender, commands) = mpsc::unbounded_channel();
         let (internal_sender, internals) = mpsc::unbounded_channel();
@@ -72,12 +76,13 @@ impl FakeWorker {
             keys: keys.clone(),
             redis: redis.clone(),
             wire: wire.clone(),
+            publisher: publisher.clone(),
             rote: rote.clone(),
             commands: command_sender,
             internals: internal_sender,
         };
         let reader = tokio::spawn(reading.run(blocking));
-        FakeWorker { keys, redis, wire, rote, commands, internals, reader }
+        FakeWorker { keys, redis, wire, publisher, rote, commands, internals, reader }
     }
 
     /// The next command from a client.
@@ -121,8 +126,8 @@ impl FakeWorker {
     }
 
     pub async fn publish_bytes(&self, channel: String, header: &Header, payload: &[u8]) {
-        let publication = Bytes::from(self.wire.publication(&channel, header, payload));
-        let _: i64 = self.redis.publish(channel, publication).await.unwrap();
+        let publication = self.wire.publication(&channel, header, payload);
+        self.publisher.tell(&self.redis, ChannelMessage::new(channel, publication)).await.unwrap();
     }
 
     pub async fn event(&self, user: i64, receipt: Receipt, payload: Json) {
@@ -131,7 +136,7 @@ impl FakeWorker {
     }
 
     pub async fn reply(&self, envelope: &Envelope, reply: &InternalReply) {
-        reply_to(&self.redis, &self.keys, &self.wire, envelope, reply).await;
+        reply_to(&self.redis, &self.publisher, &self.keys, &self.wire, envelope, reply).await;
     }
 
     pub async fn subscribers(&self, channel: &str) -> i64 {
@@ -150,6 +155,7 @@ struct Reading {
     keys: Keys,
     redis: Client,
     wire: Wire,
+    publisher: Arc<Publisher>,
     rote: Arc<Mutex<Rote>>,
     commands: mpsc::UnboundedSender<(Envelope, Command)>,
     internals: mpsc::UnboundedSender<(Envelope, Internal)>,
@@ -165,13 +171,14 @@ impl Reading {
                 let _: Result<(), _> =
                     self.redis.zadd(self.keys.heartbeats("worker"), None, None, false, false, beat).await;
             }
-            let read: Result<Read, _> = blocking.xread(Some(100), Some(200), streams.clone(), last.clone()).await;
+            // As of the one gateway.
+            let _ = self.publisher.follow(&self.redis, 0.0).await;
             // Redis may be away for a while.
-            let Ok(read) = read else {
+            let Ok(read) = read(&blocking, &streams, &last).await else {
                 tokio::time::sleep(Duration::from_millis(50)).await;
                 continue;
             };
-            for (stream, entries) in read.unwrap_or_default() {
+            for (stream, entries) in read {
                 let at = streams.iter().position(|name| *name == stream).unwrap();
                 for (id, fields) in entries {
                     if !self.rote.lock().keep {
@@ -202,7 +209,7 @@ impl Reading {
             }
             Body::Internal(internal) => {
                 if let Some(reply) = self.reply(&envelope, &internal) {
-                    reply_to(&self.redis, &self.keys, &self.wire, &envelope, &reply).await;
+                    reply_to(&self.redis, &self.publisher, &self.keys, &self.wire, &envelope, &reply).await;
                 }
                 drop(self.internals.send((envelope, internal)));
             }
@@ -244,17 +251,39 @@ impl Reading {
     }
 }
 
+/// Waits for entries; on a cluster, where one command cannot read all streams, it looks at each of them.
+async fn read(client: &Client, streams: &[String], last: &[String]) -> Result<Read, Error> {
+    if Topology::of(client) == Topology::Single {
+        let read: Option<Read> = client.xread(Some(100), Some(200), streams.to_vec(), last.to_vec()).await?;
+        return Ok(read.unwrap_or_default());
+    }
+    tokio::time::sleep(Duration::from_millis(5)).await;
+    let mut all = Vec::new();
+    for (stream, last) in streams.iter().zip(last) {
+        let read: Option<Read> = client.xread(Some(100), None, stream.as_str(), last.as_str()).await?;
+        all.extend(read.unwrap_or_default());
+    }
+    Ok(all)
+}
+
 fn next_page(pages: &mut VecDeque<Vec<ReplayedEvent>>) -> ReplayPage {
     let events = pages.pop_front().unwrap_or_default();
     ReplayPage { events, next: (!pages.is_empty()).then(|| ReplayCursor(vec![1])) }
 }
 
-async fn reply_to(redis: &Client, keys: &Keys, wire: &Wire, envelope: &Envelope, reply: &InternalReply) {
+async fn reply_to(
+    redis: &Client,
+    publisher: &Publisher,
+    keys: &Keys,
+    wire: &Wire,
+    envelope: &Envelope,
+    reply: &InternalReply,
+) {
     assert_eq!(envelope.reply_to.connection, ConnectionId(0));
     let header = Header::Internal { command: envelope.id };
     let channel = keys.gateway_channel(envelope.reply_to.gateway);
-    let publication = Bytes::from(wire.publication(&channel, &header, &postcard::to_stdvec(reply).unwrap()));
-    let _: i64 = redis.publish(channel, publication).await.unwrap();
+    let publication = wire.publication(&channel, &header, &postcard::to_stdvec(reply).unwrap());
+    publisher.tell(redis, ChannelMessage::new(channel, publication)).await.unwrap();
 }
 
 /// The receipt of a message from one user to another.

@@ -14,5 +14,6 @@ mod interruption;
 mod issuer;
 mod limits;
 mod sessions;
+mod sharded;
 mod tls;
 mod web;

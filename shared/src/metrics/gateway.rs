@@ -69,7 +69,7 @@ crate::metrics_table! {
         pub rejected: Counter = "gateway_publications_rejected_total";
         /// Publications that could not be read, including rejected ones.
         pub unreadable: Counter = "gateway_publications_unreadable_total";
-        /// Interruptions of the subscription; after each all sessions catch up.
+        /// Interruptions of a subscription; after each, the sessions that it concerns catch up.
         pub interruptions: Counter = "gateway_subscription_interruptions_total";
         /// Messages and events lost on the way here; the connections concerned still get them.
         pub gaps: Counter = "gateway_gaps_total";

@@ -12,6 +12,7 @@ use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::time::Instant;
 
+use super::shard::ShardOptions;
 use super::tls;
 use super::topology::Topology;
 use crate::lifecycle::Lifecycle;
@@ -106,6 +107,12 @@ impl RedisOptions {
         let client = builder.build_subscriber_client()?;
         self.connect(&client, lifecycle);
         Ok(client)
+    }
+
+    /// How to reach the nodes of a cluster for sharded subscriptions.
+    pub fn shards(&self) -> Result<ShardOptions, Error> {
+        let Config { username, password, tls, .. } = self.config()?;
+        Ok(ShardOptions { username, password, tls, command_timeout: self.command_timeout })
     }
 
     fn connect(&self, client: &(impl ClientLike + 'static), lifecycle: &Lifecycle) {

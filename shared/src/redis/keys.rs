@@ -108,7 +108,7 @@ impl Keys {
     }
 
     /// Sorted set: live processes of a kind (`gateway` or `worker`) by the time of their last heartbeat; as `answers`, gateways that
-    /// follow their [`Self::answer_channel`].
+    /// follow their [`Self::answer_channel`]; as `sharded`, those that listen to the shards of a cluster.
     pub fn heartbeats(&self, kind: &str) -> String {
         format!("{}heartbeats:{kind}", self.prefix)
     }
@@ -195,6 +195,13 @@ impl Keys {
         format!("{}report", self.prefix)
     }
 
+    /// True for a channel that, on a cluster, only the node with its slot carries. Each node needs what concerns every gateway,
+    /// because gateways are spread over all of them.
+    pub fn is_sharded(&self, channel: &str) -> bool {
+        let name = channel.strip_prefix(self.prefix.as_str());
+        name.is_some_and(|name| name != "presence" && name != "report")
+    }
+
     /// The meaning of a channel's name; `None` for a foreign one.
     pub fn parse_channel(&self, channel: &str) -> Option<Channel> {
         let name = channel.strip_prefix(self.prefix.as_str())?;
@@ -252,5 +259,26 @@ mod tests {
         assert_eq!(keys.parse_channel(&keys.presence_channel()), Some(Channel::Presence));
         assert_eq!(keys.parse_channel(&keys.report_channel()), Some(Channel::Report));
         assert_eq!(keys.parse_channel("user:4"), None);
+    }
+
+    #[test]
+    fn only_what_concerns_every_gateway_goes_to_all_nodes() {
+        let keys = Keys::new("t:");
+        let gateway = GatewayId(Uuid::nil());
+        let sharded = [keys.gateway_channel(gateway), keys.answer_channel(gateway), keys.user_channel(UserId(4))];
+        assert!(sharded.iter().all(|channel| keys.is_sharded(channel)));
+        assert!(![keys.presence_channel(), keys.report_channel()].iter().any(|channel| keys.is_sharded(channel)));
+    }
+
+    #[test]
+    fn channels_of_users_and_groups_are_spread_over_all_slots() {
+        let keys = Keys::new("");
+        let users = (0..48_000).map(|user| keys.user_channel(UserId(user)));
+        let groups = (0..48_000).map(|group| keys.group_channel(GroupId(Uuid::from_u128(group))));
+        let mut thirds = [0; 3];
+        for channel in users.chain(groups) {
+            thirds[usize::from(redis_keyslot(channel.as_bytes())) * 3 / 16_384] += 1;
+        }
+        assert!(thirds.iter().all(|share| (31_000..33_000).contains(share)), "{thirds:?}");
     }
 }

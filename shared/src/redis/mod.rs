@@ -1,7 +1,8 @@
 //! Everything Redis: each key and channel (`keys`), connections (`client`) and which servers they trust (`tls`), the
 //! differences between a cluster and a single server (`topology`, `redirect`), each server-side script with a typed
-//! function (`address`, `admit`, `lanes`, `presence`, `revocations`, `time`, `typing`), publishing (`settle`), the
-//! stream of dead letters (`dead_letters`), and the versions of the processes (`version`).
+//! function (`address`, `admit`, `lanes`, `presence`, `revocations`, `time`, `typing`), publishing (`publisher`) and
+//! sharded subscriptions (`shard`), the stream of dead letters (`dead_letters`), and the versions of the processes
+//! (`version`).
 
 pub mod address;
 pub mod admit;
@@ -10,9 +11,10 @@ pub mod dead_letters;
 pub mod keys;
 pub mod lanes;
 pub mod presence;
+pub mod publisher;
 pub mod redirect;
 pub mod revocations;
-pub mod settle;
+pub mod shard;
 pub mod time;
 pub mod tls;
 pub mod topology;

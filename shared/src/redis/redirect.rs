@@ -17,7 +17,7 @@ use tokio::time::Instant;
 const HALF_MOVED_RETRIED_FOR: Duration = Duration::from_millis(500);
 const HALF_MOVED_PAUSE: Duration = Duration::from_millis(20);
 /// From one node to the next, and back to the first.
-const MAX_REDIRECTIONS: u32 = 5;
+pub(super) const MAX_REDIRECTIONS: u32 = 5;
 
 /// Accepts one command to be sent.
 pub type Sender = WithOptions<Client>;
@@ -85,7 +85,7 @@ where
 }
 
 /// True if another node has the command's keys. If the slot has moved for good, the client knows the new node by now.
-fn is_redirection(error: &Error) -> bool {
+pub(super) fn is_redirection(error: &Error) -> bool {
     *error.kind() == ErrorKind::Routing && error.details().starts_with("Too many redirections")
 }
 

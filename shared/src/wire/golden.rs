@@ -63,7 +63,7 @@ variants!(http, HttpRequest: CommunitySync, Conversations, ProfilePictures, Regi
 variants!(reply, InternalReply: Authenticated, Refused, Resumed, Replayed, Unavailable, Http, SignedIn, Missing, Allowed, HeldConversation, HeldMessage, HeldConversations);
 variants!(
     header, Header: Answer, Internal, Event, Joined, Left, AnswerPart, Replaced, Revoked, Report, Probe, Kicked, Drain,
-    AnswerAndEvent, ReplacedIn, Departed, AnswerContinues, ReceiptsWanted, ReceiptsGiven, ReducedFor, Traced,
+    AnswerAndEvent, ReplacedIn, Departed, AnswerContinues, ReceiptsWanted, ReceiptsGiven, ReducedFor, Traced, Gone,
 );
 variants!(receipt, Receipt: Message, Durable, None);
 variants!(export_position, ExportPosition: Rows, Messages, Events);
@@ -300,6 +300,7 @@ fn publications_keep_their_bytes() {
         Header::ReceiptsGiven { request: ID },
         Header::ReducedFor { users: vec![USER], bytes: 2, event },
         Header::Traced { trace, header: Box::new(Header::Kicked) },
+        Header::Gone { users: vec![USER] },
     ];
     pinned("header.txt", &headers);
     let messages = ReportedMessages { conversation: CONVERSATION, first: 1, last: 3, first_age_ms: 9, last_age_ms: 4 };

@@ -86,11 +86,12 @@ impl Cluster {
         until_in_step(node)
     }
 
-    /// Moves every slot that has keys from one primary to another, as `redis-cli --cluster reshard` does; returns how
-    /// many. For at least `between`, each slot has lost its keys at the one and does not belong to the other yet.
+    /// Moves every slot that has keys or channels from one primary to another, as `redis-cli --cluster reshard` does; returns
+    /// how many. For at least `between`, each slot has lost its keys at the one and does not belong to the other yet.
     pub fn move_slots(&self, from: usize, to: usize, between: Duration) -> Result<usize> {
         let (source, target) = (self.nodes.get(from).context("no source")?, self.nodes.get(to).context("no target")?);
-        let slots = self.slots(from, "*")?;
+        let mut slots = self.slots(from, "*")?;
+        slots.extend(self.channel_slots(from)?);
         for slot in &slots {
             self.move_keys(slot, source, target)?;
             std::thread::sleep(between);
@@ -104,6 +105,31 @@ impl Cluster {
         let node = self.nodes.get(at).context("no such node")?;
         let slot_of = |key: &str| node.command(&["CLUSTER", "KEYSLOT", key]);
         node.command(&["KEYS", pattern])?.lines().map(slot_of).collect()
+    }
+
+    /// The slots of the sharded channels that somebody listens to at this primary.
+    pub fn channel_slots(&self, at: usize) -> Result<BTreeSet<String>> {
+        let node = self.nodes.get(at).context("no such node")?;
+        let slot_of = |channel: &str| node.command(&["CLUSTER", "KEYSLOT", channel]);
+        node.command(&["PUBSUB", "SHARDCHANNELS"])?.lines().map(slot_of).collect()
+    }
+
+    /// The place of the primary that had the slot at the start.
+    pub fn first_owner(slot: u16) -> usize {
+        (0..PRIMARIES).rev().find(|place| usize::from(slot) >= SLOTS * place / PRIMARIES).unwrap_or(0)
+    }
+
+    /// Closes the connections over which a node sends what is published in its slots, and no others; returns how many.
+    pub fn close_shard_connections(&self, at: usize) -> Result<usize> {
+        let node = self.nodes.get(at).context("no such node")?;
+        let listed = node.command(&["CLIENT", "LIST", "TYPE", "pubsub"])?;
+        let ids = listed
+            .lines()
+            .filter(|line| !line.contains(" ssub=0 "))
+            .filter_map(|line| line.split(' ').find_map(|field| field.strip_prefix("id=")));
+        let ids: Vec<&str> = ids.collect();
+        ids.iter().try_for_each(|id| node.command(&["CLIENT", "KILL", "ID", id]).map(drop))?;
+        Ok(ids.len())
     }
 
     /// Moves the keys of these slots, which stay half moved: their keys have left the one, and the slots do not belong

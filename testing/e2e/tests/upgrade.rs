@@ -56,8 +56,8 @@ struct Site {
 }
 
 impl Site {
-    async fn start(label: &str) -> Result<Self> {
-        let options = Options { previous_release: true, ..Options::default() };
+    async fn start(label: &str, cluster: bool) -> Result<Self> {
+        let options = Options { previous_release: true, cluster, ..Options::default() };
         let options = options
             .with("GROUP_CREATE_LIMIT", "100000")
             .with("DRAIN_WINDOW", "1s")
@@ -105,6 +105,31 @@ impl Site {
             }
         }
         Ok(())
+    }
+
+    /// Waits until messages go to shards.
+    async fn until_sharded(&self) -> Result<()> {
+        let published = || {
+            let cluster = self.deployment.cluster.as_ref().context("a cluster")?;
+            let statistics: Result<String> =
+                cluster.nodes[..3].iter().map(|node| node.command(&["INFO", "commandstats"])).collect();
+            let calls = |command: &str| {
+                let name = format!("cmdstat_{command}:calls=");
+                let of = |line: &str| line.strip_prefix(&name)?.split(',').next()?.parse::<u64>().ok();
+                statistics.iter().flat_map(|all| all.lines()).filter_map(of).sum::<u64>()
+            };
+            Ok::<_, anyhow::Error>((calls("spublish"), calls("publish")))
+        };
+        let deadline = Instant::now() + ARRIVES_WITHIN;
+        loop {
+            let before = published()?;
+            self.talks[0].progress(PROGRESS).await?;
+            let after = published()?;
+            if after.1 - before.1 < after.0 - before.0 {
+                return Ok(());
+            }
+            ensure!(Instant::now() < deadline, "publications still go to all nodes: {before:?}, {after:?}");
+        }
     }
 
     async fn check(&self) -> Result<()> {
@@ -315,7 +340,7 @@ async fn role(client: &mut Caller, group: &Value, user: &User) -> Result<String>
 /// Workers first on the way there, gateways first on the way back.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_documented_rollout_and_the_way_back_lose_nothing() -> Result<()> {
-    let mut site = Site::start("upgrade").await?;
+    let mut site = Site::start("upgrade", false).await?;
     let forward = [Release::Present("1"), Release::Present("both"), Release::Present("2")];
     for release in forward {
         site.roll([Kind::Worker, Kind::Gateway], release).await?;
@@ -327,11 +352,22 @@ async fn the_documented_rollout_and_the_way_back_lose_nothing() -> Result<()> {
     site.finish().await
 }
 
+/// On a cluster, publications go to shards once no gateway of the previous release is left, and no longer when one is back.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cluster_is_upgraded_and_goes_back_without_loss() -> Result<()> {
+    let mut site = Site::start("upgrade-cluster", true).await?;
+    let release = Release::Present("1");
+    site.roll([Kind::Worker, Kind::Gateway], release).await?;
+    site.until_sharded().await?;
+    site.roll([Kind::Gateway, Kind::Worker], Release::Previous).await?;
+    site.finish().await
+}
+
 /// The two releases meet in the other order, too. Then a worker of the previous release cannot read a `sync` that a
 /// gateway of the present one forwards.
 #[tokio::test(flavor = "multi_thread")]
 async fn either_upgrade_order_works_with_the_previous_wire_format() -> Result<()> {
-    let mut site = Site::start("upgrade-order").await?;
+    let mut site = Site::start("upgrade-order", false).await?;
     site.has_sync = false;
     site.roll([Kind::Gateway, Kind::Worker], Release::Present("1")).await?;
     site.roll([Kind::Worker, Kind::Gateway], Release::Previous).await?;

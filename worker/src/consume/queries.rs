@@ -370,7 +370,7 @@ async fn put_back(app: Arc<App>, stream: String, raw: RawEntry) {
             async move { sender.xadd(stream, false, None, "*", fields).await }
         })
         .await?;
-        shared::redis::settle::settle(&app.redis, &[], &BTreeMap::from([(stream, vec![raw.id])]), Some(GROUP)).await
+        app.publisher.settle(&app.redis, &[], &BTreeMap::from([(stream, vec![raw.id])]), Some(GROUP)).await
     };
     if let Err(error) = put_back.await {
         // It is pending, and a worker will claim it.
@@ -424,10 +424,10 @@ async fn finish(app: &App, stream: String, mut outcomes: Vec<Outcome>, taken: Ta
         // must not arrive alone.
         if publications.iter().any(|publication| matches!(publication.header, Header::AnswerPart { .. })) {
             let end = messages.split_off(messages.len() - 1);
-            shared::redis::settle::publish(&app.redis, &messages).await?;
+            app.publisher.publish(&app.redis, &messages).await?;
             messages = end;
         }
-        shared::redis::settle::settle(&app.redis, &messages, &done, Some(GROUP)).await
+        app.publisher.settle(&app.redis, &messages, &done, Some(GROUP)).await
     };
     if let Err(error) = settle.await {
         // The entries stay pending; after a while a worker handles them again.

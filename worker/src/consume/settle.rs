@@ -94,6 +94,6 @@ impl Settlement {
             dead_letters.insert(letter).await?;
         }
         let messages = publish::messages(app, &self.publications, |index| self.trace_of(index));
-        shared::redis::settle::settle(&app.redis, &messages, &self.done, None).await
+        app.publisher.settle(&app.redis, &messages, &self.done, None).await
     }
 }

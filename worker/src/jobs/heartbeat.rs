@@ -176,6 +176,7 @@ impl Stores {
                 .await
         };
         let (live_workers, live_gateways) = (count(&workers).await?, count(&gateways).await?);
+        follow_gateways(app).await?;
         let letters = DeadLetters::new(redis.clone(), &app.keys).count().await?;
         *self.told_epoch.lock() = epoch;
         app.metrics.dead_letters.set(letters as f64);
@@ -183,6 +184,12 @@ impl Stores {
         self.workers.store(live_workers, Ordering::Relaxed);
         Ok(())
     }
+}
+
+/// Finds out how gateways listen, and so how to publish.
+pub async fn follow_gateways(app: &App) -> Result<(), Error> {
+    let oldest = Timestamp::now().0 - ALIVE_FOR.as_millis() as i64;
+    app.publisher.follow(&app.redis, oldest as f64).await
 }
 
 /// Monitors the stores until the process stops; withdraws the heartbeat at the drain.

@@ -5,12 +5,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use fred::prelude::*;
 use shared::ids::{EventId, MessageId, UserId};
 use shared::lifecycle::Lifecycle;
 use shared::publication::{Header, Report};
-use shared::redis::settle;
+use shared::redis::publisher::ChannelMessage;
 use tokio::time::Instant;
 use uuid::Uuid;
 
@@ -81,8 +80,8 @@ async fn publish(app: &App, mut report: Report) -> Result<(), Error> {
         };
         let payload = postcard::to_stdvec(&report).unwrap_or_default();
         let channel = app.keys.report_channel();
-        let publication = Bytes::from(app.wire.publication(&channel, &Header::Report, &payload));
-        settle::publish(&app.redis, &[(channel, publication)]).await?;
+        let publication = app.wire.publication(&channel, &Header::Report, &payload);
+        app.publisher.publish(&app.redis, &[ChannelMessage::new(channel, publication)]).await?;
         report = rest;
     }
     Ok(())

@@ -7,7 +7,6 @@ mod request;
 
 use std::sync::Arc;
 
-use fred::prelude::PubsubInterface;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use serde_json::Value;
 use shared::http::{Done, ReportState, Session, Sessions, Success};
@@ -244,8 +243,7 @@ async fn sessions(gateway: &Gateway, user: UserId) -> Result<Response, ApiError>
 /// Closes all connections of a user on all gateways.
 async fn kick(gateway: &Gateway, user: UserId) -> Result<Response, ApiError> {
     let channel = gateway.keys.user_channel(user);
-    let publication = bytes::Bytes::from(gateway.wire.publication(&channel, &Header::Kicked, &[]));
-    gateway.redis.publish::<(), _, _>(channel, publication).await.map_err(|error| {
+    gateway.tell(channel, &Header::Kicked, &[]).await.map_err(|error| {
         tracing::warn!(%error, "a user's connections could not be closed");
         ApiError::unavailable(2)
     })?;

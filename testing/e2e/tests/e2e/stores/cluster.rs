@@ -354,6 +354,79 @@ async fn slots_that_move_lose_nothing_and_close_nobody() -> Result<()> {
     scene.finish().await
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn shard_connections_that_are_closed_lose_nothing() -> Result<()> {
+    let mut scene = Scene::start("clusterclosed").await?;
+    for round in 0..6 {
+        let closed = cluster(&mut scene.deployment)?.close_shard_connections(round % 3)?;
+        ensure!(closed > 0, "nobody listens at primary {}", round % 3 + 1);
+        scene.back(&format!("{closed} connections were closed"), Instant::now(), BACK_WITHIN).await?;
+    }
+    scene.finish().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_node_carries_its_share_of_publications() -> Result<()> {
+    let mut scene = Scene::start("clustershare").await?;
+    let deadline = Instant::now() + RECOVERS_WITHIN;
+    loop {
+        let before = publications(&mut scene.deployment)?;
+        scene.progress(50).await?;
+        let after = publications(&mut scene.deployment)?;
+        let [sharded, plain] = [0, 1].map(|kind| [0, 1, 2].map(|node: usize| after[node][kind] - before[node][kind]));
+        let total: u64 = sharded.iter().sum();
+        // Those about users who come and go, and reports, go to all nodes.
+        if plain.iter().sum::<u64>() * 20 < total {
+            println!("{sharded:?} of {total} publications at each node, and {plain:?} to all nodes");
+            ensure!(total >= 2 * 50 * CONVERSATIONS as u64, "a message is for two users: {sharded:?}");
+            ensure!(sharded.iter().all(|share| share * 10 > total), "not spread: {sharded:?} of {total}");
+            return scene.finish().await;
+        }
+        ensure!(Instant::now() < deadline, "{plain:?} publications went to all nodes, {sharded:?} to one");
+    }
+}
+
+/// How often each primary was told to publish to a shard, and to all nodes.
+fn publications(deployment: &mut Deployment) -> Result<Vec<[u64; 2]>> {
+    let calls = |statistics: &str, command: &str| {
+        let line = statistics.lines().find_map(|line| line.strip_prefix(&format!("cmdstat_{command}:calls=")));
+        line.and_then(|line| line.split(',').next()?.parse().ok()).unwrap_or(0)
+    };
+    let nodes = cluster(deployment)?.nodes[..3].iter().map(|node| {
+        let statistics = node.command(&["INFO", "commandstats"])?;
+        Ok(["spublish", "publish"].map(|command| calls(&statistics, command)))
+    });
+    nodes.collect()
+}
+
+/// The channels of a group and of its members are on different nodes, which keep no order between them.
+#[tokio::test(flavor = "multi_thread")]
+async fn members_get_all_until_they_leave_and_nothing_after() -> Result<()> {
+    const GROUPS: usize = 12;
+    let deployment = Deployment::start("clustergroups", on_cluster().with("GROUP_CREATE_LIMIT", "1000"))?;
+    let [alice, bob] = deployment.users(["alice", "bob"])?;
+    let mut a = deployment.login(0, &alice).await?;
+    let mut b = deployment.login(1, &bob).await?;
+    for number in 0..GROUPS {
+        let create = json!({"type": "create_group", "groupName": "A group", "initialMembers": [bob.id]});
+        let group = a.request_ok(create).await?["groupId"].clone();
+        let say = |content: &str| json!({"type": "send_group_message", "groupId": group, "content": content});
+        let in_group = |event: &Value| event["groupId"] == group;
+        a.request_ok(say("before")).await?;
+        if number % 2 == 0 {
+            a.request_ok(json!({"type": "remove_group_member", "groupId": group, "userId": bob.id})).await?;
+            a.request_ok(say("after")).await?;
+        } else {
+            a.request_ok(json!({"type": "delete_group", "groupId": group})).await?;
+        }
+        let last = if number % 2 == 0 { "member_removed" } else { "group_deleted" };
+        b.expect("new_group_message", in_group, SOON).await?;
+        b.expect(last, in_group, SOON).await?;
+        b.expect_none("new_group_message", in_group, Duration::from_millis(100)).await?;
+    }
+    Ok(())
+}
+
 /// A slot with many keys is half moved for a while, and commands for it are redirected: connections must not be given
 /// up because of that.
 #[tokio::test(flavor = "multi_thread")]
