@@ -9,6 +9,7 @@ pub mod delivered;
 pub mod elsewhere;
 pub mod gaps;
 pub mod positions;
+pub mod presence;
 pub mod subscriber;
 pub mod subscriptions;
 pub mod unreadable;

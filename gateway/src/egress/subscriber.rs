@@ -2,6 +2,7 @@
 //! interruption, everything published meanwhile is gone, and all sessions catch up.
 
 use std::convert::Infallible;
+use std::future::pending;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -11,6 +12,7 @@ use fred::types::Message;
 use shared::ids::Epoch;
 use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 use tokio::sync::broadcast::{Receiver, error};
+use tokio::time::{Instant, sleep_until};
 
 use crate::egress::catch_up::catch_up;
 use crate::egress::deliver::Deliverer;
@@ -44,6 +46,7 @@ pub async fn run(gateway: Arc<Gateway>, mut events: Events) -> Result<(), Closed
     let stopped = gateway.lifecycle.stopped();
     let mut deliverer = Deliverer::new(gateway.clone());
     loop {
+        let presence_due = deliverer.presence_due();
         tokio::select! {
             biased;
             () = stopped.cancelled() => return Ok(()),
@@ -52,12 +55,20 @@ pub async fn run(gateway: Arc<Gateway>, mut events: Events) -> Result<(), Closed
                 Ok(_) | Err(RecvError::Lagged(_)) => interrupted(&gateway),
                 Err(RecvError::Closed) => return Err(Closed),
             },
+            () = at(presence_due) => deliverer.send_presence(),
             message = events.messages.recv() => match message {
                 Ok(message) => batch(&gateway, &mut deliverer, message, &mut events.messages)?,
                 Err(RecvError::Lagged(lost)) => lagged(&gateway, lost),
                 Err(RecvError::Closed) => return Err(Closed),
             },
         }
+    }
+}
+
+async fn at(due: Option<Instant>) {
+    match due {
+        Some(due) => sleep_until(due).await,
+        None => pending().await,
     }
 }
 
