@@ -101,7 +101,8 @@ fn message(site: &Site, members: usize, count: usize) -> Result<()> {
     Ok(())
 }
 
-/// Connects `watchers`, while others come and go. Logins and closed connections cost the gateways the same each time.
+/// Connects `watchers`, slowly because all who are connected are told of each, and then lets others come and go. Logins
+/// and closed connections cost the gateways the same each time.
 fn comings(site: &Site, watchers: usize, options: &[&str], how: &str) -> Result<()> {
     let movers = COMINGS * (WARMUP_SECONDS + COMING_FOR_SECONDS);
     let (among, rate, warmup) = (watchers.to_string(), COMINGS.to_string(), format!("{WARMUP_SECONDS}s"));
@@ -117,7 +118,7 @@ fn comings(site: &Site, watchers: usize, options: &[&str], how: &str) -> Result<
         "--settle",
         "10s",
         "--connect-rate",
-        "400",
+        "100",
         "--drain",
         "30s",
     ];

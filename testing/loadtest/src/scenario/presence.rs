@@ -61,8 +61,8 @@ pub async fn run(stage: &Rc<Stage>, watchers: usize, stay: Option<Duration>) -> 
     }
     stage.begin_measuring();
     watch.come(rate, warmup..movers, &handler).await?;
-    stage.drain(|| watch.is_done()).await;
     stage.end_measuring();
+    stage.drain(|| watch.is_done()).await;
     watch.finish();
     Ok(())
 }
