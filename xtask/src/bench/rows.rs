@@ -218,7 +218,10 @@ fn readings(site: &Site, root: &Path, extent: Extent) -> Result<Vec<Reading>> {
         ("page in its middle, by `beforeSeq`", vec![scope(&busiest), page(&busiest, middle.to_string())]),
         ("newest page of an ordinary conversation", vec![scope(&ordinary), page(&ordinary, newest)]),
         ("inbox, first page", vec![("\"total_unread!\"", format!("{user}, NULL, NULL, {limit}, 1000"))]),
-        ("list of conversations, first page", vec![("WITH page AS MATERIALIZED", format!("{user}, {PAGE}, 0, 200"))]),
+        (
+            "list of conversations, first page",
+            vec![("page.sender_id = $1 THEN page.recipient_id", format!("{user}, {PAGE}, 0, 200"))],
+        ),
         (
             "search of users among contacts",
             vec![("contact AS MATERIALIZED", format!("{user}, 'load', 20, 5000, 2000"))],
