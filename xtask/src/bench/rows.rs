@@ -24,6 +24,8 @@ const ROWS_PER_SLICE: u64 = 500_000;
 const PAIRS: u64 = 50;
 const RATES: [u32; 2] = [200, 2_000];
 const PAGE: u32 = 50;
+/// Not configured, so that workers do not mistake the contents for their own, which they could not open.
+const KEY_OF_NOBODY: i16 = 99;
 
 /// How many rows of what there are.
 #[derive(Clone, Copy, Debug)]
@@ -162,7 +164,7 @@ fn messages_of(slice: u64, slices: u64) -> String {
          SELECT (lpad(to_hex((extract(epoch FROM at) * 1000)::bigint), 12, '0') || '7' || substr(h, 1, 3) || '8'
                  || substr(h, 4, 15))::uuid,
              id, seq, CASE WHEN is_first THEN a ELSE b END, CASE WHEN is_first THEN b ELSE a END,
-             decode(repeat(h, blocks), 'hex'), decode(h, 'hex'), decode(h || h, 'hex'), 1, h::uuid::text, at, seq + 1
+             decode(repeat(h, blocks), 'hex'), decode(h, 'hex'), decode(h || h, 'hex'), {KEY_OF_NOBODY}, h::uuid::text, at, seq + 1
          FROM (
              SELECT p.*, seq, h, now() - (1 - (seq - phase) / messages) * interval '2 years' AS at,
                  get_byte(decode(h, 'hex'), 0) % 2 = 0 AS is_first,
