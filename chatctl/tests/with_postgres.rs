@@ -4,6 +4,8 @@
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 
+use sqlx::{Connection as _, PgConnection};
+
 fn chatctl(database_url: &str, arguments: &[&str]) -> Child {
     Command::new(env!("CARGO_BIN_EXE_chatctl"))
         .args(arguments)
@@ -31,6 +33,16 @@ fn fail(database_url: &str, arguments: &[&str]) -> String {
     let output = run(database_url, arguments);
     assert_eq!(output.status.code(), Some(1), "{arguments:?}");
     String::from_utf8(output.stderr).unwrap()
+}
+
+/// Runs a statement, and returns the text of the first row if there is one.
+fn query(database_url: &str, sql: &'static str) -> String {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let found = runtime.block_on(async {
+        let mut connection = PgConnection::connect(database_url).await.unwrap();
+        sqlx::query_scalar(sql).fetch_optional(&mut connection).await.unwrap()
+    });
+    found.unwrap_or_default()
 }
 
 #[test]
@@ -137,4 +149,42 @@ fn the_main_backends_real_tables_fit_and_what_does_not_is_named() {
     assert!(succeed(&database, &["user", "list"]).contains("9\tuser9\tNine\n"));
     let (done, problem) = migrate("user_id=member_id, display_name=nickname");
     assert!(!done && problem.contains("nickname"), "{problem}");
+}
+
+#[test]
+fn the_retention_of_a_conversation_is_set_shown_and_recorded() {
+    let database = devstack::testing::fresh_database("retention").unwrap();
+    succeed(&database, &["migrate"]);
+    let retention = |more: &[&'static str]| [&["conversation", "retention", "conv_1_2"], more].concat();
+    assert!(fail(&database, &retention(&[])).contains("no conversation conv_1_2"));
+    query(&database, "INSERT INTO conversations (conversation_id) VALUES ('conv_1_2')");
+    assert_eq!(succeed(&database, &retention(&[])), "default\n");
+    for keep in ["30d", "forever", "default"] {
+        assert_eq!(succeed(&database, &retention(&[keep])), format!("{keep}\n"));
+        assert_eq!(succeed(&database, &retention(&[])), format!("{keep}\n"));
+    }
+    let recorded = "SELECT count(*)::text FROM audit_log WHERE action = 'conversation.retention'";
+    assert_eq!(query(&database, recorded), "3");
+}
+
+#[test]
+fn status_shows_tables_and_how_they_grow() {
+    let database = devstack::testing::fresh_database("sizes").unwrap();
+    succeed(&database, &["migrate"]);
+    query(
+        &database,
+        "INSERT INTO table_sizes SELECT current_date - days, 'private_messages', 1, 0 FROM unnest(ARRAY[2, 9, 11]) AS days",
+    );
+    // There is no Redis, so that the command fails after showing the rest.
+    let output = run(&database, &["status", "--json"]);
+    let status: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let tables = status["tables"].as_array().unwrap();
+    let messages = tables.iter().find(|table| table["name"] == "private_messages").unwrap();
+    let bytes = messages["heapBytes"].as_f64().unwrap() + messages["indexBytes"].as_f64().unwrap();
+    // The newest of at least a week ago, which was the end of that day.
+    let per_day = messages["bytesPerDay"].as_f64().unwrap();
+    assert!(bytes / 9.1 <= per_day && per_day <= bytes / 7.9, "{messages}");
+    assert!(tables.iter().any(|table| table["name"] == "conversations" && table["bytesPerDay"].is_null()));
+    let text = String::from_utf8(run(&database, &["status"]).stdout).unwrap();
+    assert!(text.contains("table    private_messages: 0.0 MB and ") && text.contains(" more a day"), "{text}");
 }

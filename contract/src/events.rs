@@ -25,7 +25,7 @@ use shared::events::message::{GroupAnnouncement, NewGroupMessage, NewMessage};
 use shared::events::moderation::{
     BannedMembers, MemberBanned, MemberMuted, MemberUnbanned, MemberUnmuted, MessageReported,
 };
-use shared::events::presence::{OnlineUsers, UserOffline, UserOnline};
+use shared::events::presence::{OnlineUsers, PresenceChanged, UserOffline, UserOnline};
 use shared::events::session::{AuthError, AuthSuccess, Connected, EpochChanged, Pong, SessionConflict, TestResponse};
 use shared::events::sync::{SyncChanges, SyncComplete, SyncGone, SyncMessages};
 use shared::events::users::{BlockedUsers, SignInEnded, SignIns, UserBlocked, UserUnblocked, UsersFound};
@@ -117,5 +117,5 @@ events! {
         ReactionRemoved, GroupReactionAdded, GroupReactionRemoved, MessagePinned, MessageUnpinned, ConversationDeleted,
         GroupCreated, MemberAdded, MemberRemoved, MemberLeft, MemberPromoted, MemberDemoted, OwnershipTransferred,
         MemberMuted, MemberUnmuted, MemberBanned, MemberUnbanned, GroupInfoUpdated, GroupDeleted;
-    Ephemeral: ConversationSettings, UserBlocked, UserUnblocked, MessageRead, MessageDelivered, UserTyping, UserOnline, UserOffline, CommunityProgressUpdate, EpochChanged;
+    Ephemeral: ConversationSettings, UserBlocked, UserUnblocked, MessageRead, MessageDelivered, UserTyping, UserOnline, UserOffline, PresenceChanged, CommunityProgressUpdate, EpochChanged;
 }

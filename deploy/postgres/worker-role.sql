@@ -34,7 +34,9 @@ GRANT SELECT, UPDATE, DELETE ON departed_users TO chat_worker;
 GRANT SELECT, UPDATE (last_used_at) ON api_keys TO chat_worker;
 GRANT SELECT, INSERT, UPDATE, DELETE ON api_requests TO chat_worker;
 GRANT SELECT, INSERT, DELETE ON deactivated_users TO chat_worker;
-GRANT SELECT, INSERT, UPDATE, DELETE ON sign_ins, group_sanctions, message_reports TO chat_worker;
+GRANT SELECT, INSERT, UPDATE, DELETE ON sign_ins, group_sanctions, message_reports, table_sizes TO chat_worker;
+-- Written only by `chatctl conversation retention`.
+GRANT SELECT ON conversation_retentions TO chat_worker;
 -- What was put down is not changed; DELETE is for retention.
 GRANT SELECT, INSERT, DELETE ON audit_log TO chat_worker;
 -- Endpoints are created by `chatctl webhook`, and by a worker that has WEBHOOK_URL.

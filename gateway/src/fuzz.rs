@@ -183,6 +183,9 @@ impl<'a> World<'a> {
         let _entered = self.runtime.enter();
         self.deliverer.publication(name, &Bytes::copy_from_slice(publication));
         self.deliverer.wake();
+        while self.deliverer.presence_due().is_some() {
+            self.deliverer.send_presence();
+        }
         for ((client, due), before) in self.clients.iter_mut().zip(due).zip(before) {
             client.check(due, &before);
         }
@@ -235,7 +238,8 @@ impl Client {
         let is_listening = match channel {
             Channel::User(named) => user == Some(named),
             Channel::Group(group) => user.is_some() && self.connection.groups().contains(&group),
-            Channel::Presence => user.is_some(),
+            // Comings and goings are nobody's answer.
+            Channel::Presence => user.is_some() && !matches!(header, Header::Event(event) if event.exclude.is_some()),
             Channel::Gateway | Channel::Report => false,
         };
         let frame = |payload: &[u8]| PreparedText::new(payload).frame(self.connection.deflate);

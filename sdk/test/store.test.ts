@@ -632,6 +632,26 @@ test("presence follows the events", async () => {
   expect(entry(DIRECT)?.participant?.online).toBe(true);
 });
 
+test("a batch of comings and goings ends in each user's last state", async () => {
+  await clock.advance(3_000);
+  expect(server.frames.filter(({ type }) => type === "authenticate")).toMatchObject([{ presenceBatches: true }]);
+  const seen: string[] = [];
+  client.on("event", ({ type }) => void seen.push(type));
+  const change = (type: string, userId: string) => ({ type, user: { userId } });
+  const changes = [
+    change("user_online", PEER),
+    change("user_online", "77"),
+    change("user_offline", PEER),
+    change("user_offline", "77"),
+    change("user_online", PEER),
+  ];
+  server.publish({ type: "presence_changed", changes });
+  await clock.advance(100);
+  expect([...store.online.getSnapshot()]).toEqual([PEER]);
+  expect(entry(DIRECT)?.participant?.online).toBe(true);
+  expect(seen).toEqual(changes.map(({ type }) => type));
+});
+
 test("the cache shows the last state before there is a connection", async () => {
   let read: (() => Cached) | undefined;
   const cache: StoreCache = { load: async () => read && structuredClone(read()), changed: (now) => void (read = now) };

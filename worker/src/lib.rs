@@ -132,6 +132,7 @@ async fn start_consuming(app: Arc<App>, lifecycle: Lifecycle) -> anyhow::Result<
     lifecycle.spawn("purge", jobs::purge::run(app.clone(), lifecycle.clone()));
     lifecycle.spawn("crowded", jobs::crowded::run(app.clone(), lifecycle.clone()));
     lifecycle.spawn("departures", jobs::departures::run(app.clone(), lifecycle.clone()));
+    lifecycle.spawn("expiry", jobs::expiry::run(app.clone(), lifecycle.clone()));
     lifecycle.spawn("retention", jobs::retention::run(app.clone(), lifecycle.clone()));
     lifecycle.spawn("revocation", jobs::revocation::run(app.clone(), lifecycle.clone()));
     lifecycle.spawn("report", jobs::report::run(app.clone(), lifecycle.clone()));

@@ -3,6 +3,7 @@
 mod apikey;
 mod chat;
 mod config;
+mod conversation;
 mod dlq;
 mod docs;
 mod doctor;
@@ -70,7 +71,8 @@ pub enum Command {
     /// Use it after a restore. It reads in one snapshot, so servers may continue to write. Fails and names the rows if
     /// a rule is broken.
     Verify(verify::VerifyArguments),
-    /// Shows the deployment: processes, partitions and their owners, waiting commands, connected users.
+    /// Shows the deployment: processes, partitions and their owners, waiting commands, connected users, tables and how they
+    /// grow.
     Status(status::StatusArguments),
     /// Lists open sessions: user, gateway and connection, separated by tabs.
     Sessions(sessions::SessionsArguments),
@@ -92,6 +94,9 @@ pub enum Command {
     /// See and close the reports of messages that users have made.
     #[command(subcommand)]
     Reports(reports::ReportsCommand),
+    /// Set how long the messages of a conversation or group are kept.
+    #[command(subcommand)]
+    Conversation(conversation::ConversationCommand),
     /// Check settings as the services read them.
     #[command(subcommand)]
     Config(config::ConfigCommand),
@@ -122,6 +127,7 @@ impl Command {
             Command::Apikey(command) => command.run(settings).await,
             Command::Webhook(command) => command.run(settings).await,
             Command::Reports(command) => command.run(settings).await,
+            Command::Conversation(command) => command.run(settings).await,
             Command::Config(command) => command.run().await,
             Command::Docs(command) => command.run(),
         }

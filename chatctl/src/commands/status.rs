@@ -27,14 +27,91 @@ impl StatusArguments {
         // Postgres knows how many partitions there are; without it, assume the default number.
         let partitions = owners.as_ref().map_or(64, |owners| owners.iter().map(|owner| owner.partitions).sum::<i64>());
         let fleet = look(settings, partitions.unsigned_abs() as u32).await.map_err(&mut note).ok();
-        let status = json!({"fleet": fleet, "partitions": owners.as_deref().map(partitions_json)});
+        let tables = tables(settings).await.map_err(&mut note).ok();
+        let tables_json = tables.as_ref().map(|tables| tables.iter().map(Table::json).collect::<Vec<_>>());
+        let status =
+            json!({"fleet": fleet, "partitions": owners.as_deref().map(partitions_json), "tables": tables_json});
         if self.json {
             print_line(&status.to_string())?;
         } else {
             print(&status)?;
+            print_tables(&tables.unwrap_or_default())?;
         }
         if problems.is_empty() { Ok(()) } else { bail!(problems.join("; ")) }
     }
+}
+
+/// A table, and what it was when it was measured before.
+#[derive(Debug, sqlx::FromRow)]
+struct Table {
+    name: String,
+    heap_bytes: i64,
+    index_bytes: i64,
+    /// As Postgres estimates it.
+    rows: i64,
+    /// What it has grown by since the measurement that it is compared with, a day if Postgres has been measured for
+    /// longer, and how many days ago that was.
+    grown_bytes: Option<i64>,
+    grown_rows: Option<i64>,
+    days: Option<f64>,
+}
+
+impl Table {
+    /// Bytes and rows per day.
+    fn growth(&self) -> Option<(f64, f64)> {
+        let days = self.days.filter(|days| *days >= 0.5)?;
+        Some((self.grown_bytes? as f64 / days, self.grown_rows? as f64 / days))
+    }
+
+    fn json(&self) -> Json {
+        let growth = self.growth();
+        json!({
+            "name": self.name, "heapBytes": self.heap_bytes, "indexBytes": self.index_bytes, "rows": self.rows,
+            "bytesPerDay": growth.map(|(bytes, _)| bytes.round()), "rowsPerDay": growth.map(|(_, rows)| rows.round()),
+        })
+    }
+}
+
+/// The tables, the largest first. Workers measure them at the end of each day: growth is the difference to the newest of
+/// these measurements that is at least a week old, or else to the oldest one before today.
+async fn tables(settings: &Settings) -> Result<Vec<Table>> {
+    let mut connection = database::connect(settings).await?;
+    let tables = sqlx::query_as(
+        "WITH compared AS (
+             SELECT coalesce(max(measured_on) FILTER (WHERE measured_on <= current_date - 7), min(measured_on)) AS on_day
+             FROM table_sizes WHERE measured_on < current_date
+         )
+         SELECT c.relname::text AS name, pg_table_size(c.oid) AS heap_bytes, pg_indexes_size(c.oid) AS index_bytes,
+             greatest(c.reltuples, 0)::bigint AS rows, pg_total_relation_size(c.oid) - s.bytes AS grown_bytes,
+             greatest(c.reltuples, 0)::bigint - s.rows AS grown_rows,
+             (extract(epoch FROM now() - (s.measured_on + 1)) / 86400)::float8 AS days
+         FROM pg_class c
+         CROSS JOIN compared
+         LEFT JOIN table_sizes s ON s.table_name = c.relname AND s.measured_on = compared.on_day
+         WHERE c.relkind = 'r' AND c.relnamespace = current_schema()::regnamespace
+         ORDER BY pg_total_relation_size(c.oid) DESC, c.relname",
+    )
+    .fetch_all(&mut connection)
+    .await
+    .context("sizes of the tables")?;
+    Ok(tables)
+}
+
+fn print_tables(tables: &[Table]) -> Result<()> {
+    for table in tables {
+        let size =
+            format!("{} and {} of indexes", megabytes(table.heap_bytes as f64), megabytes(table.index_bytes as f64));
+        let growth = match table.growth() {
+            Some((bytes, rows)) => format!("{} and {rows:.0} rows more a day", megabytes(bytes)),
+            None => "growth is known after a day".to_owned(),
+        };
+        print_line(&format!("table    {}: {size}, about {} rows, {growth}", table.name, table.rows))?;
+    }
+    Ok(())
+}
+
+fn megabytes(bytes: f64) -> String {
+    format!("{:.1} MB", bytes / 1e6)
 }
 
 async fn owners(settings: &Settings) -> Result<Vec<PartitionOwner>> {

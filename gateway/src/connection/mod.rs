@@ -87,8 +87,7 @@ struct Inner {
     epoch: Option<Epoch>,
     /// The tokens that the session lives by: its own, and during a renewal the next one.
     tokens: [Option<TokenHash>; 2],
-    /// With `acks: true`, a successful write is not proof of delivery.
-    wants_acks: bool,
+    wants: Wants,
     /// Events may have been missed; live ones stay held back until these are replayed.
     interrupted: bool,
     /// Lost messages that the connection waits for; see `fills`.
@@ -97,6 +96,15 @@ struct Inner {
     catch_up: bool,
     #[cfg(test)]
     panic_next: bool,
+}
+
+/// What a client asks for when it authenticates.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Wants {
+    /// Its confirmations: a successful write is not proof of delivery.
+    pub acks: bool,
+    /// Comings and goings in batches.
+    pub presence_batches: bool,
 }
 
 /// Why the server closes a connection.
@@ -239,7 +247,7 @@ impl Connection {
             if inner.writes_earlier {
                 continue;
             }
-            if inner.wants_acks {
+            if inner.wants.acks {
                 inner.received.note_unconfirmed(receipt);
             } else {
                 due |= inner.received.note(receipt, user);

@@ -4,11 +4,12 @@ use std::sync::atomic::Ordering;
 
 use shared::auth::TokenHash;
 use shared::clock::Timestamp;
+use shared::dialects::Dialect;
 use shared::ids::{ConversationId, GroupId, UserId};
 use shared::stream::Receipts;
 use uuid::Uuid;
 
-use crate::connection::Connection;
+use crate::connection::{Connection, Wants};
 
 impl Connection {
     pub fn user(&self) -> Option<UserId> {
@@ -87,8 +88,13 @@ impl Connection {
         self.inner.lock().groups.iter().copied().collect()
     }
 
-    pub fn set_wants_acks(&self, wants_acks: bool) {
-        self.inner.lock().wants_acks = wants_acks;
+    pub fn set_wants(&self, wants: Wants) {
+        self.inner.lock().wants = wants;
+    }
+
+    /// True if it gets comings and goings in batches.
+    pub fn wants_presence_batches(&self) -> bool {
+        self.dialect == Dialect::ChatV1 && self.inner.lock().wants.presence_batches
     }
 
     /// Records what the client confirms to have received.

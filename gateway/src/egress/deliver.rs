@@ -13,13 +13,15 @@ use shared::publication::{EventHeader, Header, Receipt};
 use shared::redis::keys::Channel;
 use shared::stream::InternalReply;
 use shared::telemetry::traces::{KeyValue, Span, SpanKind, TraceContext};
+use tokio::time::Instant;
 use uuid::Uuid;
 use websocket::PreparedText;
 
 use crate::connection::outbox::Mark;
-use crate::connection::{Connection, Translated};
+use crate::connection::{Connection, Delivered, Translated};
 use crate::egress::control;
 use crate::egress::positions::SeqCheck;
+use crate::egress::presence::Presence;
 use crate::egress::unreadable::NotRead;
 use crate::gateway::Gateway;
 
@@ -34,11 +36,18 @@ pub struct Deliverer {
     /// Tokens revoked in this batch: one pass over all connections serves them all.
     revoked: HashSet<TokenHash>,
     not_read: NotRead,
+    presence: Presence,
 }
 
 impl Deliverer {
     pub fn new(gateway: Arc<Gateway>) -> Self {
-        Deliverer { gateway, to_wake: Vec::new(), revoked: HashSet::new(), not_read: NotRead::default() }
+        Deliverer {
+            gateway,
+            to_wake: Vec::new(),
+            revoked: HashSet::new(),
+            not_read: NotRead::default(),
+            presence: Presence::default(),
+        }
     }
 
     pub fn publication(&mut self, name: &str, bytes: &Bytes) {
@@ -57,7 +66,11 @@ impl Deliverer {
     fn deliver(&mut self, header: Header, channel: Channel, payload: Bytes) {
         match (header, channel) {
             (Header::Traced { trace, header }, channel) => self.traced(trace, *header, channel, payload),
-            (Header::Event(header), channel) => {
+            (Header::Event(header), Channel::Presence) if header.exclude.is_none() => {
+                self.count("event");
+                self.presence.add(payload, header.exclude_users);
+            }
+            (Header::Event(header), channel @ (Channel::User(_) | Channel::Group(_))) => {
                 self.count("event");
                 if self.is_new(channel, &header.receipt) {
                     self.event(&header, channel, &payload, None);
@@ -67,7 +80,7 @@ impl Deliverer {
                 self.count("event");
                 self.answer_and_event(to, command, bytes as usize, &event, channel, &payload);
             }
-            (Header::ReducedFor { users, bytes, event }, channel) => {
+            (Header::ReducedFor { users, bytes, event }, channel @ (Channel::User(_) | Channel::Group(_))) => {
                 self.count("event");
                 self.in_two_forms(users, bytes as usize, event, channel, &payload);
             }
@@ -263,21 +276,36 @@ impl Deliverer {
             } else {
                 connection.deliver(&translated.frame(connection), &mark)
             };
-            if delivered.wake {
-                to_wake.push(connection.clone());
-            }
-            if delivered.dropped > 0 {
-                gateway.metrics.outbox_dropped.increment(u64::from(delivered.dropped));
-            }
-            if delivered.too_slow {
-                gateway.metrics.slow_consumers.increment(1);
-            }
+            note(gateway, to_wake, connection, delivered);
         };
-        match channel {
-            Channel::User(_) | Channel::Group(_) => gateway.registry.for_channel(channel, deliver),
-            Channel::Presence => gateway.registry.for_everybody(deliver),
-            Channel::Gateway | Channel::Report => gateway.metrics.unreadable.increment(1),
-        }
+        gateway.registry.for_channel(channel, deliver);
+    }
+
+    /// When [`Self::send_presence`] should be called next.
+    pub fn presence_due(&self) -> Option<Instant> {
+        self.presence.due()
+    }
+
+    /// Sends comings and goings to the next connections, and wakes their sessions.
+    pub fn send_presence(&mut self) {
+        let Deliverer { gateway, to_wake, presence, .. } = self;
+        presence.step(gateway, |connection, frames| {
+            note(gateway, to_wake, connection, connection.deliver(frames, &Mark::Ephemeral));
+        });
+        self.wake();
+    }
+}
+
+/// Counts what happened to an event at a connection, which is woken after the batch.
+fn note(gateway: &Gateway, to_wake: &mut Vec<Arc<Connection>>, connection: &Arc<Connection>, delivered: Delivered) {
+    if delivered.wake {
+        to_wake.push(connection.clone());
+    }
+    if delivered.dropped > 0 {
+        gateway.metrics.outbox_dropped.increment(u64::from(delivered.dropped));
+    }
+    if delivered.too_slow {
+        gateway.metrics.slow_consumers.increment(1);
     }
 }
 

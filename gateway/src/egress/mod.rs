@@ -10,6 +10,7 @@ pub mod delivered;
 pub mod elsewhere;
 pub mod gaps;
 pub mod positions;
+pub mod presence;
 pub mod recent_joins;
 pub mod shards;
 pub mod subscriber;

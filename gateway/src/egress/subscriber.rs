@@ -3,6 +3,7 @@
 //! listen to its channels (`shards`).
 
 use std::convert::Infallible;
+use std::future::pending;
 use std::sync::{Arc, Weak};
 
 use bytes::Bytes;
@@ -14,6 +15,7 @@ use shared::redis::keys::Channel;
 use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 use tokio::sync::broadcast::{Receiver, error};
 use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep_until};
 
 use crate::connection::Connection;
 use crate::egress::catch_up::{self, catch_up};
@@ -49,6 +51,7 @@ pub async fn run(gateway: Arc<Gateway>, mut events: Events) -> Result<(), Closed
     let stopped = gateway.lifecycle.stopped();
     let mut deliverer = Deliverer::new(gateway.clone());
     loop {
+        let presence_due = deliverer.presence_due();
         tokio::select! {
             biased;
             () = stopped.cancelled() => return Ok(()),
@@ -57,12 +60,20 @@ pub async fn run(gateway: Arc<Gateway>, mut events: Events) -> Result<(), Closed
                 Ok(_) | Err(RecvError::Lagged(_)) => interrupted(&gateway),
                 Err(RecvError::Closed) => return Err(Closed),
             },
+            () = at(presence_due) => deliverer.send_presence(),
             message = events.messages.recv() => match message {
                 Ok(message) => batch(&gateway, &mut deliverer, message, &mut events.messages)?,
                 Err(RecvError::Lagged(lost)) => lagged(&gateway, lost),
                 Err(RecvError::Closed) => return Err(Closed),
             },
         }
+    }
+}
+
+async fn at(due: Option<Instant>) {
+    match due {
+        Some(due) => sleep_until(due).await,
+        None => pending().await,
     }
 }
 

@@ -12,7 +12,7 @@ use shared::ids::UserId;
 use shared::protocol::{CloseCode, ErrorCode, Rejection, RequestId};
 use tokio::time::Instant;
 
-use crate::connection::{Close, Connection};
+use crate::connection::{Close, Connection, Wants};
 use crate::gateway::Gateway;
 use crate::limits::addresses::{Address, Counted, OverLimit};
 use crate::session::decode::Token;
@@ -46,12 +46,7 @@ pub enum Looked {
 
 impl Attempt {
     /// Checks a token.
-    pub fn verify(
-        gateway: &Arc<Gateway>,
-        token: Token,
-        wants_acks: bool,
-        request_id: Option<RequestId>,
-    ) -> Verification {
+    pub fn verify(gateway: &Arc<Gateway>, token: Token, wants: Wants, request_id: Option<RequestId>) -> Verification {
         let started = Instant::now();
         let (claims, token) = match token {
             Token::Missing => (Err(TokenError::Missing.into()), String::new()),
@@ -59,13 +54,13 @@ impl Attempt {
             Token::Given(token) => (gateway.tokens.verify_at_once(&token), token),
         };
         match claims {
-            Ok(claims) => Verification::Done(Attempt::of(claims, wants_acks, request_id, started)),
+            Ok(claims) => Verification::Done(Attempt::of(claims, wants, request_id, started)),
             Err(Unverified::Refused(error)) => Verification::Refused(reject(gateway, error, request_id.as_ref())),
             Err(Unverified::KeyUnknown(_)) => {
                 let gateway = gateway.clone();
                 Verification::Waits(Box::pin(async move {
                     match gateway.tokens.verify(&token).await {
-                        Ok(claims) => Looked::Valid(Attempt::of(claims, wants_acks, request_id, started)),
+                        Ok(claims) => Looked::Valid(Attempt::of(claims, wants, request_id, started)),
                         Err(Refused::Token(error)) => Looked::Refused(reject(&gateway, error, request_id.as_ref())),
                         Err(Refused::Unavailable { retry_after }) => {
                             Looked::Unavailable(unavailable(retry_after, request_id.as_ref()))
@@ -76,9 +71,9 @@ impl Attempt {
         }
     }
 
-    fn of(claims: Claims, wants_acks: bool, request_id: Option<RequestId>, started: Instant) -> Self {
+    fn of(claims: Claims, wants: Wants, request_id: Option<RequestId>, started: Instant) -> Self {
         Attempt {
-            opener: Opener { user: UserId(claims.user_id), token_id: claims.jti, wants_acks, request_id },
+            opener: Opener { user: UserId(claims.user_id), token_id: claims.jti, wants, request_id },
             expires_unix: claims.exp_unix,
             started,
         }

@@ -9,6 +9,7 @@ use shared::protocol::frame::Malformed;
 use shared::protocol::{ErrorCode, Fields, Frame, Invalid, Rejection, RequestId, Spec};
 use uuid::Uuid;
 
+use crate::connection::Wants;
 use crate::lanes::held_ids::{HeldIds, KnownIds};
 
 /// A made-up type is echoed as far as this.
@@ -16,7 +17,7 @@ const MAX_TYPE_CHARACTERS: usize = 64;
 
 /// What a client asks for.
 pub enum Request {
-    Authenticate { token: Token, wants_acks: bool },
+    Authenticate { token: Token, wants: Wants },
     Ping,
     Test,
     Ack { conversations: Vec<(ConversationId, i64)>, events: Vec<Uuid> },
@@ -121,7 +122,9 @@ fn decode_authenticate(fields: Fields<'_>) -> Result<Request, Invalid> {
         Some(serde_json::Value::String(token)) => Token::Given(token.clone()),
         Some(_) => Token::NoString,
     };
-    Ok(Request::Authenticate { token, wants_acks: fields.boolean("acks")?.unwrap_or(false) })
+    let flag = |name| Ok::<_, Invalid>(fields.boolean(name)?.unwrap_or(false));
+    let wants = Wants { acks: flag("acks")?, presence_batches: flag("presenceBatches")? };
+    Ok(Request::Authenticate { token, wants })
 }
 
 fn ack(fields: Fields<'_>) -> Result<Request, Invalid> {

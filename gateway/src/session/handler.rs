@@ -172,9 +172,9 @@ impl Handler {
                 let response = TestResponse { message: "The connection works", timestamp: Timestamp::now().0 };
                 self.connection.push_json(&answer(&response, request_id.as_ref()));
             }
-            Request::Authenticate { token, wants_acks } => {
+            Request::Authenticate { token, wants } => {
                 count("authenticate");
-                match Attempt::verify(&self.gateway, token, wants_acks, request_id.clone()) {
+                match Attempt::verify(&self.gateway, token, wants, request_id.clone()) {
                     Verification::Done(attempt) => self.begin(attempt),
                     Verification::Refused(auth_error) => self.failed(&auth_error),
                     Verification::Waits(looking) if self.job.is_none() => {
@@ -327,7 +327,7 @@ impl Handler {
 
     fn acknowledge(&self, conversations: Vec<(ConversationId, i64)>, events: Vec<Uuid>) {
         if let State::Authenticated(session) = &self.state
-            && session.attempt.opener.wants_acks
+            && session.attempt.opener.wants.acks
         {
             self.connection.acknowledge(conversations, events);
         }
@@ -473,7 +473,7 @@ impl Handler {
         match result {
             Ok(auth_success) => {
                 self.connection.timers.expires_unix.store(attempt.expires_unix, Ordering::Relaxed);
-                self.connection.set_wants_acks(attempt.opener.wants_acks);
+                self.connection.set_wants(attempt.opener.wants);
                 if let State::Authenticated(session) = &mut self.state {
                     session.signed_in = SignedIn::begin(&self.gateway, &attempt, &self.source);
                     session.attempt = attempt;

@@ -19,7 +19,7 @@ use shared::redis::keys::Channel;
 use shared::stream::{Internal, InternalReply, ReplayCursor, ReplayPage, ReplayedEvent};
 use tokio::time::Instant;
 
-use crate::connection::Connection;
+use crate::connection::{Connection, Wants};
 use crate::gateway::Gateway;
 use crate::lanes::receipts;
 
@@ -33,7 +33,7 @@ const GIVE_UP_AFTER: Duration = Duration::from_secs(120);
 pub struct Opener {
     pub user: UserId,
     pub token_id: TokenId,
-    pub wants_acks: bool,
+    pub wants: Wants,
     pub request_id: Option<RequestId>,
 }
 
@@ -86,7 +86,7 @@ pub async fn open(gateway: Arc<Gateway>, connection: Arc<Connection>, opener: Op
     let subscribed = gateway.subscriptions.subscribe(vec![gateway.keys.user_channel(user)]);
     // From here on everything for the user is held back; dropping this future at any point undoes it all.
     let membership = Membership { gateway: gateway.clone(), connection: connection.clone(), user };
-    connection.set_wants_acks(opener.wants_acks);
+    connection.set_wants(opener.wants);
     connection.expect_token(TokenHash::of(&opener.token_id));
     subscribed.await.map_err(|_| unavailable())?;
 
@@ -226,7 +226,7 @@ async fn resume(
         token_id: opener.token_id.clone(),
         session: connection.session,
         connection: connection.id,
-        wants_acks: opener.wants_acks,
+        wants_acks: opener.wants.acks,
         renewal,
     };
     if !renewal {

@@ -154,9 +154,8 @@ export class Connection {
     if (this.#socket !== socket) return;
     if (token === undefined) return this.drop();
     if (this.#rejected.has(token)) return this.#refuse(this.#error?.code ?? "TOKEN_INVALID");
-    this.#token = token;
     this.#reason = "initial";
-    this.send({ type: "authenticate", token, acks: true });
+    this.#present(token);
   }
 
   async #newToken(reason: TokenReason): Promise<string | undefined> {
@@ -196,6 +195,10 @@ export class Connection {
       case "error":
         if (!this.#isAuthenticated || event.code === "AUTH_REQUIRED") this.#error = event;
         if (event.code === "AUTH_REQUIRED") return this.drop();
+        break;
+      case "presence_changed":
+        for (const change of event.changes) this.output.event(change as ServerEvent);
+        return;
     }
     this.output.event(event);
   }
@@ -242,8 +245,12 @@ export class Connection {
     const socket = this.#socket;
     const token = await this.#newToken("renew");
     if (token === undefined || this.#socket !== socket || !this.#isAuthenticated || token === this.#token) return;
+    this.#present(token);
+  }
+
+  #present(token: string): void {
     this.#token = token;
-    this.send({ type: "authenticate", token, acks: true });
+    this.send({ type: "authenticate", token, acks: true, presenceBatches: true });
   }
 
   #closed(code: number): void {

@@ -33,7 +33,7 @@ export interface ClientOptions {
 }
 
 /** What `on` can listen to: the server's events by their `type`, and what the client derives from them. */
-export interface ClientEvents extends Omit<Events, "new_message" | "new_group_message" | "group_announcement"> {
+export interface ClientEvents extends Omit<Events, "new_message" | "new_group_message" | "group_announcement" | "presence_changed"> {
   /** Every message of every conversation once, in the order of `seq`. */
   message: Message;
   /** Everything else that happened, durable or not; also under its own type. */

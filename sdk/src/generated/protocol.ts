@@ -460,6 +460,18 @@ export interface Participant {
   username: string;
 }
 
+/** A `user_online` or `user_offline` event. */
+export interface PresenceChange {
+  /** Whether the user came or went. */
+  type: PresenceKind;
+  /** When the event happened. */
+  timestamp: Timestamp;
+  /** The user concerned. */
+  user: PresentUser;
+}
+
+export type PresenceKind = "user_online" | "user_offline";
+
 /** A user who came online or went offline. */
 export interface PresentUser {
   /** The name to show; the username if the user has not chosen one. */
@@ -1802,6 +1814,8 @@ export interface OnlineUsersEvent {
   count: number;
   /** Whether more are online than are listed. */
   hasMore: boolean;
+  /** Where the next part begins; missing at the end, and in an answer that is not a part. */
+  nextCursor?: string;
   /** The `requestId` of the command; only in its direct answer. */
   requestId?: string | number;
   /** When the event was sent. */
@@ -1855,6 +1869,19 @@ export interface PongEvent {
   requestId?: string | number;
   /** Epoch milliseconds. */
   timestamp: number;
+}
+
+/**
+ * Users came online and went offline: all changes of a quarter of a second in their order, so the last one of a user
+ * counts. Only for connections that authenticated with `presenceBatches: true`; others get each change as `user_online`
+ * or `user_offline`.
+ */
+export interface PresenceChangedEvent {
+  type: "presence_changed";
+  /** Oldest first. */
+  changes: PresenceChange[];
+  /** When the event happened. */
+  timestamp: Timestamp;
 }
 
 /** A page of a direct conversation's history. */
@@ -2187,6 +2214,11 @@ export interface AuthenticateCommand {
    * With `true`, an event counts as delivered when the client confirms it with `ack`; otherwise when it was written.
    */
   acks?: boolean;
+  /**
+   * With `true`, all who come online or go offline within a quarter of a second are one `presence_changed`; otherwise
+   * each of them is a `user_online` or `user_offline`. With `PRESENCE_SCOPE=contacts` there is no batch.
+   */
+  presenceBatches?: boolean;
   /** Repeated in the direct answer, also in an error. */
   requestId?: string | number;
   /** A JWT with the user id and `exp`. */
@@ -2493,12 +2525,20 @@ export interface GetInboxCommand {
 }
 
 /**
- * Returns who is online, except the caller and users blocked in either direction: at most `ONLINE_USERS_LIMIT` users
- * (1,000 by default), first those whom the caller follows or shares a conversation with. `hasMore` says whether more
- * are online.
+ * Returns who is online, except the caller and users blocked in either direction: with `limit` or `cursor` a part of
+ * them, in no order that means anything; everybody who stays online meanwhile is in exactly one part. Without, at most
+ * `ONLINE_USERS_LIMIT` users (1,000 by default), first those whom the caller follows or shares a conversation with.
+ * `hasMore` says whether more are online.
  */
 export interface GetOnlineUsersCommand {
   type: "get_online_users";
+  /** `nextCursor` of the previous part. If absent, the list starts at its first entry. */
+  cursor?: string;
+  /**
+   * The size of the part; 50 with only a `cursor`. More than 200 becomes 200. A part has fewer users where some are
+   * hidden.
+   */
+  limit?: number;
   /** Repeated in the direct answer, also in an error. */
   requestId?: string | number;
 }
@@ -2975,6 +3015,7 @@ export interface Events {
   ownership_transferred: OwnershipTransferredEvent;
   pinned_messages: PinnedMessagesEvent;
   pong: PongEvent;
+  presence_changed: PresenceChangedEvent;
   private_messages: PrivateMessagesEvent;
   reaction_added: ReactionAddedEvent;
   reaction_removed: ReactionRemovedEvent;

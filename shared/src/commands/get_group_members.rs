@@ -1,18 +1,16 @@
 //! `get_group_members`: lists a group's members, all at once or in parts.
 
-use std::fmt;
-
-use serde::de::{Error, SeqAccess, Visitor};
-use serde::ser::SerializeTuple;
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 
 use super::prelude::*;
+use super::tail;
 use crate::cursor::Cursor;
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GetGroupMembers {
     pub group: GroupId,
     /// `None` for all members at once.
+    #[serde(with = "tail")]
     pub page: Option<MembersPage>,
 }
 
@@ -35,41 +33,6 @@ pub struct MemberPosition {
 
 impl Cursor for MemberPosition {
     const LIST: &'static str = "group members";
-}
-
-// A command is the last item in its envelope, so an optional page can follow the group. Without a page, the bytes are
-// the same as before pages existed.
-impl Serialize for GetGroupMembers {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut fields = serializer.serialize_tuple(1 + usize::from(self.page.is_some()))?;
-        fields.serialize_element(&self.group)?;
-        if let Some(page) = &self.page {
-            fields.serialize_element(page)?;
-        }
-        fields.end()
-    }
-}
-
-impl<'de> Deserialize<'de> for GetGroupMembers {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct GroupAndPage;
-
-        impl<'de> Visitor<'de> for GroupAndPage {
-            type Value = GetGroupMembers;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a group, and perhaps a page")
-            }
-
-            fn visit_seq<A: SeqAccess<'de>>(self, mut fields: A) -> Result<GetGroupMembers, A::Error> {
-                let group = fields.next_element()?.ok_or_else(|| A::Error::invalid_length(0, &self))?;
-                // Postcard reports the end of the bytes as an error like any other.
-                Ok(GetGroupMembers { group, page: fields.next_element().unwrap_or(None) })
-            }
-        }
-
-        deserializer.deserialize_tuple(2, GroupAndPage)
-    }
 }
 
 impl Contract for GetGroupMembers {

@@ -1,17 +1,15 @@
 //! `get_user_groups`: lists the caller's groups.
 
-use std::fmt;
-
-use serde::de::{SeqAccess, Visitor};
-use serde::ser::SerializeTuple;
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 
 use super::prelude::*;
+use super::tail;
 use crate::cursor::Cursor;
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GetUserGroups {
     /// `None` for as many groups as an answer holds.
+    #[serde(with = "tail")]
     pub page: Option<GroupsPage>,
 }
 
@@ -32,39 +30,6 @@ pub struct GroupPosition {
 
 impl Cursor for GroupPosition {
     const LIST: &'static str = "user groups";
-}
-
-// A command is the last thing in its envelope, so that a page can follow where there is one: without, there are no bytes, as before
-// there were pages.
-impl Serialize for GetUserGroups {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut fields = serializer.serialize_tuple(usize::from(self.page.is_some()))?;
-        if let Some(page) = &self.page {
-            fields.serialize_element(page)?;
-        }
-        fields.end()
-    }
-}
-
-impl<'de> Deserialize<'de> for GetUserGroups {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Page;
-
-        impl<'de> Visitor<'de> for Page {
-            type Value = GetUserGroups;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("perhaps a page")
-            }
-
-            fn visit_seq<A: SeqAccess<'de>>(self, mut fields: A) -> Result<GetUserGroups, A::Error> {
-                // The end of the bytes is an error like any other to postcard.
-                Ok(GetUserGroups { page: fields.next_element().unwrap_or(None) })
-            }
-        }
-
-        deserializer.deserialize_tuple(1, Page)
-    }
 }
 
 impl Contract for GetUserGroups {

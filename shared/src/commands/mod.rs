@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 pub use get_banned_members::BannedPosition;
 pub use get_group_members::{MemberPosition, MembersPage};
 pub use get_inbox::InboxPosition;
+pub use get_online_users::{OnlinePage, OnlinePosition};
 pub use get_user_groups::{GroupPosition, GroupsPage};
 pub use prelude::{Contract, DecodeContext, NewSanction, PageRequest, Position, Route, Subject};
 
@@ -66,6 +67,7 @@ mod set_conversation_settings;
 mod set_slow_mode;
 mod start_conversation;
 mod sync;
+mod tail;
 mod transfer_ownership;
 mod typing;
 mod unban_member;

@@ -16,9 +16,16 @@ pub const AUTHENTICATE: Spec = Spec {
             "false",
             "With `true`, an event counts as delivered when the client confirms it with `ack`; otherwise when it was written.",
         ),
+        Field::default(
+            "presenceBatches",
+            Kind::Boolean,
+            "false",
+            "With `true`, all who come online or go offline within a quarter of a second are one `presence_changed`; otherwise \
+             each of them is a `user_online` or `user_offline`. With `PRESENCE_SCOPE=contacts` there is no batch.",
+        ),
     ],
     replies: &["auth_success"],
-    events: &["user_online"],
+    events: &["user_online", "presence_changed"],
     errors: &[ErrorCode::MaxConnectionsExceeded],
     is_message: false,
 };

@@ -122,6 +122,8 @@ settings! {
         everyone_group_size: u32 = "EVERYONE_GROUP_SIZE", integer(1, 1_000_000), default("100");
         /// Maximum number of missed events replayed to a user.
         replay_limit: u32 = "REPLAY_LIMIT", integer(1, 100_000), default("1000");
+        /// How long messages are kept; without it for good. `chatctl conversation retention` sets another time for one conversation. Messages go in parts, up to a day late. Must be the same at all workers.
+        retention: Option<Duration> = "RETENTION", duration("1h", "36500d"), optional;
         /// How long delivered queue rows are kept.
         event_retention_delivered: Duration = "EVENT_RETENTION_DELIVERED", duration("1m", "3650d"), default("7d");
         /// How long undelivered queue rows are kept, and events for all participants of a conversation.

@@ -43,6 +43,53 @@ impl Event for UserOffline<'_> {
     const HAS_TIMESTAMP: bool = true;
 }
 
+/// Users came online and went offline: all changes of a quarter of a second in their order, so the last one of a user
+/// counts. Only for connections that authenticated with `presenceBatches: true`; others get each change as `user_online` or
+/// `user_offline`.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PresenceChanged {
+    /// Oldest first.
+    pub changes: Vec<PresenceChange>,
+    pub timestamp: Timestamp,
+}
+
+impl Event for PresenceChanged {
+    const TYPE: &'static str = "presence_changed";
+    const HAS_TIMESTAMP: bool = true;
+}
+
+/// A `user_online` or `user_offline` event.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PresenceChange {
+    /// Whether the user came or went.
+    #[serde(rename = "type")]
+    pub kind: PresenceKind,
+    pub user: PresentUser,
+    pub timestamp: Timestamp,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum PresenceKind {
+    UserOnline,
+    UserOffline,
+}
+
+/// The `presence_changed` of finished `user_online` and `user_offline` events, which are not parsed.
+pub fn presence_changed<'a>(changes: impl Iterator<Item = &'a [u8]>, timestamp: Timestamp) -> Vec<u8> {
+    let mut json = format!(r#"{{"type":"{}","changes":["#, PresenceChanged::TYPE).into_bytes();
+    for (number, change) in changes.enumerate() {
+        if number > 0 {
+            json.push(b',');
+        }
+        json.extend_from_slice(change);
+    }
+    json.extend_from_slice(format!(r#"],"timestamp":"{timestamp}"}}"#).as_bytes());
+    json
+}
+
 /// A user who is online.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -64,8 +111,39 @@ pub struct OnlineUsers {
     pub count: usize,
     /// Whether more are online than are listed.
     pub has_more: bool,
+    /// Where the next part begins; missing at the end, and in an answer that is not a part.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next_cursor: Option<String>,
 }
 
 impl Event for OnlineUsers {
     const TYPE: &'static str = "online_users";
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::events;
+
+    #[test]
+    fn a_batch_of_finished_events_is_what_its_struct_says() {
+        let timestamp = Timestamp(1_772_356_502_481);
+        let user = |id| PresentUser {
+            id: UserId(id),
+            user_id: UserId(id),
+            username: "bob".to_owned(),
+            display_name: "Bob \"B\"".to_owned(),
+        };
+        let finished = [
+            events::broadcast(&UserOnline { user: &user(7), timestamp }),
+            events::broadcast(&UserOffline { user: &user(8), timestamp }),
+        ];
+        let changes = vec![
+            PresenceChange { kind: PresenceKind::UserOnline, user: user(7), timestamp },
+            PresenceChange { kind: PresenceKind::UserOffline, user: user(8), timestamp },
+        ];
+        let read = |json: &[u8]| serde_json::from_slice::<serde_json::Value>(json).unwrap();
+        let joined = presence_changed(finished.iter().map(Vec::as_slice), timestamp);
+        assert_eq!(read(&joined), read(&events::broadcast(&PresenceChanged { changes, timestamp })));
+    }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use fred::prelude::*;
 use fred::types::scripts::Script;
-use fred::types::sorted_sets::Ordering;
+use fred::types::sorted_sets::{Ordering, ZRange, ZRangeBound, ZRangeKind};
 
 use super::keys::Keys;
 use super::redirect::keyed;
@@ -200,6 +200,22 @@ impl PresenceScripts {
         .await?;
         let count: u64 = keyed!(redis, &online, |sender, key| async move { sender.zcard(key).await }).await?;
         Ok((users.into_iter().map(UserId).collect(), count))
+    }
+
+    /// At most `most` online users that come after `after` in an order of their own, which does not change.
+    pub async fn online_after(&self, redis: &Client, after: Option<UserId>, most: usize) -> Result<Vec<UserId>, Error> {
+        // All scores are equal, so the members are in the order of their bytes.
+        let min = match after {
+            Some(user) => ZRange { kind: ZRangeKind::Exclusive, range: user.to_string().into() },
+            None => ZRange { kind: ZRangeKind::Inclusive, range: ZRangeBound::NegInfinityLex },
+        };
+        let max = ZRange { kind: ZRangeKind::Inclusive, range: ZRangeBound::InfiniteLex };
+        let users: Vec<i64> = keyed!(redis, self.keys.online_users(), |sender, key| {
+            let (min, max) = (min.clone(), max.clone());
+            async move { sender.zrangebylex(key, min, max, Some((0, most as i64))).await }
+        })
+        .await?;
+        Ok(users.into_iter().map(UserId).collect())
     }
 
     /// Which of these users are online.

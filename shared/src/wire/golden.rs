@@ -10,7 +10,9 @@ use serde_json::Value;
 
 use super::*;
 use crate::auth::TokenHash;
-use crate::commands::{BannedPosition, Command, DecodeContext, GroupPosition, InboxPosition, MemberPosition, Position};
+use crate::commands::{
+    BannedPosition, Command, DecodeContext, GroupPosition, InboxPosition, MemberPosition, OnlinePosition, Position,
+};
 use crate::cursor::Cursor;
 use crate::dialects::Dialect;
 use crate::http::ReportState;
@@ -341,6 +343,7 @@ fn cursors_that_clients_carry_keep_their_text() {
         ("GroupPosition", text(&GroupPosition { active_at_us: 1_750_000_000_000_000, group: GROUP })),
         ("BannedPosition", text(&BannedPosition { user: USER })),
         ("ReportPosition", text(&ReportPosition { report: ReportId(ID) })),
+        ("OnlinePosition", text(&OnlinePosition { user: USER })),
     ];
     pinned_lines("cursor.txt", &cursors);
 }

@@ -29,13 +29,20 @@ pub struct LoggedIn {
     pub is_socket_io: bool,
 }
 
-pub async fn log_in(opener: &Opener, target: &Target, account: &Account, index: usize) -> Result<LoggedIn> {
-    tokio::time::timeout(MAX_LOGIN_TIME, steps(opener, target, account, index))
+/// Logs in; with `batches`, comings and goings arrive in batches.
+pub async fn log_in(
+    opener: &Opener,
+    target: &Target,
+    account: &Account,
+    index: usize,
+    batches: bool,
+) -> Result<LoggedIn> {
+    tokio::time::timeout(MAX_LOGIN_TIME, steps(opener, target, account, index, batches))
         .await
         .context("the login took too long")?
 }
 
-async fn steps(opener: &Opener, target: &Target, account: &Account, index: usize) -> Result<LoggedIn> {
+async fn steps(opener: &Opener, target: &Target, account: &Account, index: usize, batches: bool) -> Result<LoggedIn> {
     let begin = Instant::now();
     let (wire, rest) = opener.open(target, index).await?;
     let mut frames = Frames::default();
@@ -48,7 +55,8 @@ async fn steps(opener: &Opener, target: &Target, account: &Account, index: usize
     let connected = Instant::now();
     let mut command = Vec::with_capacity(512);
     // Writing to a vector cannot fail.
-    let _ = write!(command, "{{\"type\":\"authenticate\",\"token\":\"{}\"}}", account.token);
+    let wants = if batches { ",\"presenceBatches\":true" } else { "" };
+    let _ = write!(command, "{{\"type\":\"authenticate\",\"token\":\"{}\"{wants}}}", account.token);
     if reading.is_socket_io {
         command = socket_io::event(&command);
     }

@@ -57,6 +57,12 @@ enum ScenarioOptions {
         /// How many watch
         #[arg(long, default_value_t = 10)]
         watchers: usize,
+        /// Those who watch ask for comings and goings in batches
+        #[arg(long)]
+        batches: bool,
+        /// Those who log in leave after this time; they are measured after --warmup
+        #[arg(long, value_parser = duration)]
+        stay: Option<Duration>,
         #[command(flatten)]
         common: Common,
     },
@@ -68,6 +74,9 @@ enum ScenarioOptions {
         /// Messages per page
         #[arg(long, default_value_t = 50)]
         page: u32,
+        /// Read who is online instead
+        #[arg(long)]
+        online: bool,
         #[command(flatten)]
         common: Common,
     },
@@ -218,8 +227,11 @@ impl ScenarioOptions {
                 };
                 (scenario, common)
             }
-            Self::Presence { watchers, common } => (Scenario::Presence { watchers }, common),
-            Self::History { preload, page, common } => (Scenario::History { preload, page }, common),
+            Self::Presence { watchers, batches, stay, common } => {
+                let stay_ms = stay.map(|stay| stay.as_millis() as u64);
+                (Scenario::Presence { watchers, batches, stay_ms }, common)
+            }
+            Self::History { preload, page, online, common } => (Scenario::History { preload, page, online }, common),
             Self::Idle { silent, common } => (Scenario::Idle { message: !silent }, common),
             Self::Storm { missed, senders, common } => (Scenario::Storm { missed, senders }, common),
         }

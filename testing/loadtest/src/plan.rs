@@ -51,10 +51,11 @@ pub enum Scenario {
     Direct { content_bytes: usize, client_ids: bool },
     /// Groups of `members`; `senders` of them write.
     Group { content_bytes: usize, client_ids: bool, members: usize, senders: usize, source: GroupSource },
-    /// The first `watchers` accounts wait; the others log in one after the other.
-    Presence { watchers: usize },
-    /// Pairs write `preload` messages each way, then read pages and lists.
-    History { preload: u32, page: u32 },
+    /// The first `watchers` accounts wait, and ask for changes in `batches`; the others log in one after the other, and
+    /// leave after `stay_ms` if that is given.
+    Presence { watchers: usize, batches: bool, stay_ms: Option<u64> },
+    /// Pairs write `preload` messages each way, then read pages and lists, or who is `online`.
+    History { preload: u32, page: u32, online: bool },
     /// Connections that do nothing, except that each sends and gets one message when `message`.
     Idle { message: bool },
     /// All log in, are dropped, miss `missed` messages each, and come back at once.
@@ -85,6 +86,14 @@ impl Scenario {
         }
     }
 
+    /// Returns how many of this number of accounts are connected at the same time, at most.
+    pub fn connected(&self, accounts: usize) -> usize {
+        match self {
+            Self::Presence { watchers, stay_ms: Some(_), .. } => accounts.min(watchers + MAX_STAYING),
+            _ => accounts,
+        }
+    }
+
     /// Returns how many neighbouring accounts have to be in one process; `None` if all have to.
     pub fn room(&self) -> Option<usize> {
         match self {
@@ -94,6 +103,9 @@ impl Scenario {
         }
     }
 }
+
+/// Accounts that come and go stay for a few seconds.
+const MAX_STAYING: usize = 400;
 
 /// What the directing process sends after the plan.
 pub const START: &str = "start";

@@ -111,10 +111,11 @@ fn plans(options: &Options, accounts: &[Account]) -> Result<Vec<Plan>> {
     ensure!(!accounts.is_empty(), "there are no accounts");
     let files = raise_file_limit().unwrap_or(u64::MAX);
     let most = usize::try_from(files.saturating_sub(SPARE_FILES).max(1)).unwrap_or(usize::MAX);
-    let processes = common.processes.unwrap_or(accounts.len().div_ceil(most)).max(1);
+    let processes = common.processes.unwrap_or(options.scenario.connected(accounts.len()).div_ceil(most)).max(1);
     let room = options.scenario.room().unwrap_or(accounts.len()).clamp(1, accounts.len());
     let share = accounts.len().div_ceil(processes).next_multiple_of(room);
-    ensure!(share <= most, "{share} connections in one process are more than its limit of open files, {files}");
+    let connected = options.scenario.connected(share);
+    ensure!(connected <= most, "{connected} connections in one process are more than its limit of open files, {files}");
     let processes = accounts.len().div_ceil(share);
     let part = |rate: f64| rate / processes as f64;
     let pace = match options.pace {

@@ -22,6 +22,11 @@ pub fn text<'a>(json: &'a [u8], marker: &[u8]) -> Option<&'a str> {
     std::str::from_utf8(rest.get(..memchr::memchr(b'"', rest)?)?).ok()
 }
 
+/// Returns the parts of `json` that begin with `start`, each up to the end.
+pub fn each<'a>(json: &'a [u8], start: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
+    memmem::find_iter(json, start).filter_map(|at| json.get(at..))
+}
+
 /// Returns a decimal number and the bytes after it.
 pub fn leading_number(bytes: &[u8]) -> Option<(u64, &[u8])> {
     let digits = bytes.iter().take_while(|byte| byte.is_ascii_digit()).count();
@@ -47,5 +52,8 @@ mod tests {
         assert_eq!(number(json, b"\"absent\":"), None);
         assert_eq!(number(br#"{"seq":99999999999999999999}"#, b"\"seq\":"), None);
         assert_eq!(kind(b"[]"), b"");
+        let batch = br#"{"type":"presence_changed","changes":[{"type":"user_online"},{"type":"user_offline"}]}"#;
+        let kinds: Vec<&[u8]> = each(batch, b"{\"type\":\"user_o").map(kind).collect();
+        assert_eq!(kinds, [&b"user_online"[..], b"user_offline"]);
     }
 }

@@ -2,6 +2,7 @@
 
 pub mod crowded;
 pub mod departures;
+pub mod expiry;
 pub mod heartbeat;
 pub mod presence;
 pub mod purge;

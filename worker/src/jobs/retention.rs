@@ -1,6 +1,6 @@
 //! Deletes what has been kept long enough: rows of the event queue, events without recipients, changes of conversations
 //! and their events, the records of applied commands and of backends' requests, mutes and bans that have ended, closed
-//! reports, and old entries of the audit log. One worker at a time, in bounded transactions.
+//! reports, and old entries of the audit log. Also measures the tables. One worker at a time, in bounded transactions.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use crate::app::App;
 use crate::jobs::crowded;
 use crate::store::purge::{self, LogPlace};
 use crate::store::replay::first_id;
-use crate::store::{Spelled, api_keys, audit, changes, reports, sanctions, shared_events, sign_ins};
+use crate::store::{Spelled, api_keys, audit, changes, reports, sanctions, shared_events, sign_ins, table_sizes};
 
 const INTERVAL: Duration = Duration::from_secs(600);
 /// The pause after a round that failed.
@@ -26,6 +26,7 @@ const COMMANDS_PER_TRANSACTION: i64 = 5_000;
 const REQUESTS_KEPT: Duration = Duration::from_secs(12 * 3600);
 /// Of tokens that live for longer: who signs in so rarely need not see it.
 const SIGN_INS_KEPT: Duration = Duration::from_secs(90 * 24 * 3600);
+const TABLE_SIZES_KEPT: Duration = Duration::from_secs(400 * 24 * 3600);
 /// An event can have a row for each of a group's members.
 const EVENTS_PER_TRANSACTION: i64 = 200;
 /// How many changes of a conversation are kept, however old they are.
@@ -44,6 +45,7 @@ pub async fn run(app: Arc<App>, lifecycle: Lifecycle) -> anyhow::Result<()> {
             clean_audit(&app, &lifecycle).await?;
             clean_sign_ins(&app, &lifecycle).await?;
             clean_moderation(&app, &lifecycle).await?;
+            measure_tables(&app).await?;
             clean_events(&app, &lifecycle).await?;
             clean_shared_events(&app, &lifecycle).await?;
             crowded::clean(&app, &lifecycle).await?;
@@ -128,6 +130,13 @@ async fn clean_moderation(app: &App, lifecycle: &Lifecycle) -> sqlx::Result<()> 
         tokio::time::sleep(PAUSE).await;
     }
     Ok(())
+}
+
+/// Measures the tables, for as long as the growth of a year is of interest.
+async fn measure_tables(app: &App) -> sqlx::Result<()> {
+    let mut db = app.db.acquire().await?;
+    table_sizes::replace(&mut db).await?;
+    table_sizes::delete_old(&mut db, TABLE_SIZES_KEPT).await
 }
 
 /// Walks the events from the oldest: those whose rows may all stay yet are passed over.

@@ -42,6 +42,10 @@ pub struct Extent {
     pub version: i64,
     /// Changes up to this version may no longer be stored.
     pub changes_lost: i64,
+    /// Messages up to this number are gone because of their age.
+    pub expired_seq: i64,
+    /// Some of them within the last week.
+    pub expired_recently: bool,
     /// Messages up to this number are hidden from this user, since this version.
     pub cleared_seq: i64,
     pub cleared_version: i64,
@@ -60,7 +64,9 @@ pub async fn list_extents(
 ) -> sqlx::Result<Vec<Extent>> {
     sqlx::query_as!(
         Extent,
-        r#"SELECT c.conversation_id AS "conversation_id: Typed<ConversationId>", c.last_seq, c.version, c.changes_lost, coalesce(m.cleared_seq, 0) AS "cleared_seq!",
+        r#"SELECT c.conversation_id AS "conversation_id: Typed<ConversationId>", c.last_seq, c.version, c.changes_lost,
+               c.expired_seq, coalesce(c.expired_at > now() - interval '7 days', FALSE) AS "expired_recently!",
+               coalesce(m.cleared_seq, 0) AS "cleared_seq!",
                coalesce(m.cleared_version, 0) AS "cleared_version!", m.muted_until AS "muted_until?",
                coalesce(m.pinned, FALSE) AS "pinned!", coalesce(m.marked_unread, FALSE) AS "marked_unread!",
                coalesce(m.settings_version, 0) AS "settings_version!"

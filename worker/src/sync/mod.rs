@@ -147,6 +147,8 @@ fn nothing_said(conversation_id: ConversationId) -> Extent {
         last_seq: 0,
         version: FIRST_VERSION,
         changes_lost: 0,
+        expired_seq: 0,
+        expired_recently: false,
         cleared_seq: 0,
         cleared_version: 0,
         muted_until: None,

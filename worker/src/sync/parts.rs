@@ -142,7 +142,7 @@ fn answer_changes(
 ) -> Option<SyncPosition> {
     let is_cleared = extent.cleared_seq > 0 && is_told(version, extent.cleared_version, extent);
     let cleared = is_cleared.then_some(extent.cleared_seq);
-    let hidden_through = cleared.max(reading.emptied_through);
+    let hidden_through = cleared.max(reading.emptied_through).max(expired_through(version, extent));
     // While hidden messages remain, no version is complete: the next round reads the changes again.
     let through = if reading.has_more_hidden { version } else { reading.through.unwrap_or(extent.version) };
     let hidden: Vec<MessagePlace> =
@@ -267,6 +267,13 @@ fn stale(conversation_id: ConversationId, version: i64) -> SyncChanges {
 /// the conversation changes.
 fn is_told(version: i64, done_at: i64, extent: &Extent) -> bool {
     done_at >= version || extent.version > version
+}
+
+/// Up to where messages are gone because of their age. Nobody is told when that happens, and a connected device takes
+/// later versions without noticing: it is told for a week, and after that when the conversation has changed.
+fn expired_through(version: i64, extent: &Extent) -> Option<i64> {
+    let is_told = extent.expired_seq > 0 && (extent.version > version || extent.expired_recently);
+    is_told.then_some(extent.expired_seq)
 }
 
 /// What changed of the group, and of the caller's own settings.

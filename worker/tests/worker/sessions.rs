@@ -260,6 +260,61 @@ async fn of_many_online_some_are_listed_and_contacts_first() {
 }
 
 #[tokio::test]
+async fn online_users_come_in_parts_without_gaps_or_doubles() {
+    let harness = Harness::start_with("onlineparts", &[("ONLINE_USERS_LIMIT", "10")]).await;
+    let [alice, blocked, blocking] = harness.users(["alice", "blocked", "blocking"]).await;
+    harness.block(alice, blocked).await;
+    harness.block(blocking, alice).await;
+    let mut crowd = Vec::new();
+    for number in 0..25 {
+        crowd.push(harness.user(&format!("u{number}")).await);
+    }
+    for user in crowd.iter().copied().chain([alice, blocked, blocking]) {
+        resumed(&harness, user, user.0 as u64).await;
+    }
+    let mut listed: Vec<String> = Vec::new();
+    let mut request = json!({"type": "get_online_users", "limit": 4});
+    let mut parts = 0;
+    loop {
+        let part = harness.expect(alice, request.clone(), "online_users").await;
+        let users: Vec<String> =
+            part["users"].as_array().unwrap().iter().map(|user| user["userId"].as_str().unwrap().to_owned()).collect();
+        assert!(users.len() <= 4 && part["count"] == users.len(), "{part}");
+        assert_eq!(part["hasMore"], part["nextCursor"].is_string(), "{part}");
+        listed.extend(users);
+        parts += 1;
+        assert!(parts < 10, "the parts do not end");
+        if parts == 2 {
+            // Others come and go between the parts: whoever stays is neither missed nor doubled.
+            let newcomer = harness.user("newcomer").await;
+            resumed(&harness, newcomer, 99).await;
+            let presence = PresenceScripts::new(harness.keys.clone());
+            let gone = listed[0].parse().map(UserId).unwrap();
+            let session = UserSession { user: gone, connection: ConnectionId(gone.0 as u64) };
+            presence.close(&harness.redis, harness.gateway, &[session], Duration::ZERO).await.unwrap();
+            while presence.online_among(&harness.redis, &[gone]).await.unwrap().contains(&gone) {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+            listed.retain(|user| *user != newcomer.to_string());
+        }
+        let Some(cursor) = part["nextCursor"].as_str() else { break };
+        request = json!({"type": "get_online_users", "limit": 4, "cursor": cursor});
+    }
+    assert_eq!(parts, 8, "28 or 29 users, four at a time");
+    let mut expected: Vec<String> = crowd.iter().map(UserId::to_string).collect();
+    expected.sort();
+    let newcomers: Vec<String> = listed.iter().filter(|user| !expected.contains(user)).cloned().collect();
+    assert!(newcomers.len() <= 1 && !newcomers.contains(&blocked.to_string()), "{newcomers:?}");
+    listed.retain(|user| !newcomers.contains(user));
+    listed.sort();
+    assert_eq!(listed, expected);
+    // Who asks for no part gets a bounded list, and learns that there are more.
+    let list = harness.expect(alice, json!({"type": "get_online_users"}), "online_users").await;
+    assert_eq!((list["users"].as_array().unwrap().len() <= 10, &list["hasMore"]), (true, &json!(true)), "{list}");
+    assert!(list["nextCursor"].is_null(), "{list}");
+}
+
+#[tokio::test]
 async fn a_dead_gateways_users_go_offline_and_others_stay() {
     let harness = Harness::start_with("deadgateway", &[("OFFLINE_GRACE_PERIOD", "100ms")]).await;
     let [alice, bob] = harness.users(["alice", "bob"]).await;

@@ -21,6 +21,8 @@ pub const UNREAD: u32 = 70;
 #[derive(Debug)]
 pub struct Reading {
     pub name: &'static str,
+    /// The first time, when less of it was in memory.
+    pub first_ms: f64,
     /// The median, of the slower of Postgres' two ways to plan a prepared statement.
     pub ms: f64,
     pub buffers: u64,
@@ -50,9 +52,12 @@ pub fn measure(site: &Site, root: &Path, sizes: &Sizes) -> Result<Vec<Reading>> 
             "page in its middle, by `afterSeq`",
             vec![scope, ("ORDER BY p.seq ASC OFFSET", format!("{long}, 1, {middle}, {top}, 0, {limit}"))],
         ),
-        ("list of conversations, first page", vec![("WITH page AS MATERIALIZED", format!("1, {PAGE}, 0, 200"))]),
+        (
+            "list of conversations, first page",
+            vec![("page.sender_id = $1 THEN page.recipient_id", format!("1, {PAGE}, 0, 200"))],
+        ),
     ];
-    readings.into_iter().map(|(name, parts)| read(site, &statements, name, &parts)).collect()
+    readings.into_iter().map(|(name, parts)| read(site, DATABASE, &statements, name, &parts)).collect()
 }
 
 /// Returns the SQL for a long conversation of the users 1 and 2, and shorter ones of user 1 with everybody else.
@@ -97,7 +102,7 @@ fn fill(sizes: &Sizes) -> String {
     )
 }
 
-fn statements(root: &Path) -> Result<Vec<String>> {
+pub fn statements(root: &Path) -> Result<Vec<String>> {
     let dir = root.join(".sqlx");
     let mut statements = Vec::new();
     for entry in std::fs::read_dir(&dir).with_context(|| format!("reading {}", dir.display()))? {
@@ -107,18 +112,27 @@ fn statements(root: &Path) -> Result<Vec<String>> {
     Ok(statements)
 }
 
-fn read(site: &Site, statements: &[String], name: &'static str, parts: &[(&str, String)]) -> Result<Reading> {
-    let mut reading = Reading { name, ms: 0.0, buffers: 0, scanned: Vec::new() };
+/// Measures one request: the statements that contain these words, with these arguments.
+pub fn read(
+    site: &Site,
+    database: &str,
+    statements: &[String],
+    name: &'static str,
+    parts: &[(&str, String)],
+) -> Result<Reading> {
+    let mut reading = Reading { name, first_ms: 0.0, ms: 0.0, buffers: 0, scanned: Vec::new() };
     for (words, arguments) in parts {
         let found: Vec<&String> = statements.iter().filter(|statement| statement.contains(words)).collect();
         let [statement] = found.as_slice() else {
             bail!("{} statements in .sqlx have `{words}`", found.len());
         };
         let plans = ["force_custom_plan", "force_generic_plan"];
-        let costs = plans.map(|mode| explain(site, statement, arguments, mode));
         let mut slowest: Option<(f64, u64)> = None;
-        for cost in costs {
-            let (ms, buffers, scanned) = cost?;
+        for (place, mode) in plans.into_iter().enumerate() {
+            let (first_ms, ms, buffers, scanned) = explain(site, database, statement, arguments, mode)?;
+            if place == 0 {
+                reading.first_ms += first_ms;
+            }
             reading.scanned.extend(scanned);
             slowest =
                 Some(slowest.map_or((ms, buffers), |slowest| if ms > slowest.0 { (ms, buffers) } else { slowest }));
@@ -133,14 +147,20 @@ fn read(site: &Site, statements: &[String], name: &'static str, parts: &[(&str, 
     Ok(reading)
 }
 
-/// Returns the median of planning and execution in milliseconds, the buffers touched, and the tables scanned. Only the
-/// total is timed: reading the clock for each row of each step would dominate the result.
-fn explain(site: &Site, statement: &str, arguments: &str, mode: &str) -> Result<(f64, u64, Vec<String>)> {
+/// Returns the time of planning and execution in milliseconds, the first and the median, the buffers touched, and the
+/// tables scanned. Only the total is timed: reading the clock for each row of each step would dominate the result.
+fn explain(
+    site: &Site,
+    database: &str,
+    statement: &str,
+    arguments: &str,
+    mode: &str,
+) -> Result<(f64, f64, u64, Vec<String>)> {
     let mut sql = format!("SET plan_cache_mode = {mode};\nPREPARE reading AS {statement};\n");
     for _ in 0..ROUNDS {
         let _ = writeln!(sql, "EXPLAIN (ANALYZE, BUFFERS, TIMING OFF, FORMAT JSON) EXECUTE reading({arguments});");
     }
-    let output = site.postgres.query(DATABASE, &sql)?;
+    let output = site.postgres.query(database, &sql)?;
     let mut plans = Vec::new();
     for document in serde_json::Deserializer::from_str(&output).into_iter::<Value>() {
         plans.push(document.context("a plan")?);
@@ -150,13 +170,14 @@ fn explain(site: &Site, statement: &str, arguments: &str, mode: &str) -> Result<
         part("Planning Time") + part("Execution Time")
     };
     let mut times: Vec<f64> = plans.iter().map(time).collect();
+    let first = times.first().copied().context("no times")?;
     times.sort_by(f64::total_cmp);
     let last = plans.last().and_then(|plan| plan.pointer("/0/Plan")).context("no plan")?;
     let number = |name: &str| last[name].as_u64().unwrap_or(0);
     let mut scanned = Vec::new();
     find_scans(last, &mut scanned);
     let median = times.get(times.len() / 2).copied().context("no times")?;
-    Ok((median, number("Shared Hit Blocks") + number("Shared Read Blocks"), scanned))
+    Ok((first, median, number("Shared Hit Blocks") + number("Shared Read Blocks"), scanned))
 }
 
 fn find_scans(plan: &Value, scanned: &mut Vec<String>) {

@@ -8,6 +8,7 @@ mod history;
 mod import;
 mod page;
 mod plot;
+mod rows;
 mod runs;
 mod site;
 mod target;
@@ -28,19 +29,25 @@ use crate::workspace::Workspace;
 enum Part {
     /// The import of a million messages of the original server
     Import,
-    /// A message to 5,000 and to 19,500 connected members of a community of 50,000
+    /// A message to 5,000 and to 19,500 connected members of a community of 50,000; as many who are told of 100 comings and
+    /// goings a second; lists of 100,000 online users
     Crowd,
     /// Lone messages and open load, beside Socket.IO
     Beside,
     /// Direct messages with a webhook that is told of each, and without one
     Webhook,
+    /// A message and a page in a database of --rows messages, and what they take on the disk
+    Rows,
 }
 
 #[derive(Debug, clap::Args)]
 pub struct Options {
-    /// Only this measurement, which is printed and not part of the page
+    /// Only this measurement, which is printed and not part of the page, except for `rows`, which writes its own section
     #[arg(value_enum)]
     part: Option<Part>,
+    /// The number of messages for `rows`
+    #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(1_000..=1_000_000_000))]
+    rows: u64,
     /// Smaller sizes, to try it out in a minute or two
     #[arg(long)]
     quick: bool,
@@ -70,6 +77,11 @@ pub fn run(workspace: &Workspace, options: &Options) -> Result<()> {
         Some(Part::Webhook) => return webhook::measure(&programs, &bin_dir, &Sizes::FULL, 3),
         Some(Part::Crowd) if options.quick => return crowd::measure(&programs, &bin_dir, 5_000, &[500]),
         Some(Part::Crowd) => return crowd::measure(&programs, &bin_dir, 50_000, &[5_000, 19_500]),
+        Some(Part::Rows) => {
+            let section = rows::measure(&programs, &bin_dir, &workspace.root, options.rows)?;
+            println!("{section}");
+            return write(workspace, options, "benchmarks.md", |before| page::with_rows(before, &section));
+        }
         Some(Part::Beside) | None => {}
     }
     devstack::process::raise_file_limit();
@@ -82,14 +94,24 @@ pub fn run(workspace: &Workspace, options: &Options) -> Result<()> {
     let beside = beside::measure(&site, workspace, &sizes)?;
     let queries = history::measure(&site, &workspace.root, &sizes)?;
     let growth = growth::measure(&mut site, &sizes)?;
+    for (name, content) in page::render(workspace, &sizes, &results, &beside, &queries, &growth) {
+        let with_kept = |before: &str| match page::rows_of(before) {
+            Some(section) => page::with_rows(&content, section),
+            None => content.clone(),
+        };
+        write(workspace, options, &name, with_kept)?;
+    }
+    Ok(())
+}
+
+/// Writes a file of the page; `content` is given what it held before.
+fn write(workspace: &Workspace, options: &Options, name: &str, content: impl Fn(&str) -> String) -> Result<()> {
     let out = options.out.clone().unwrap_or_else(|| workspace.root.join("docs"));
     std::fs::create_dir_all(&out).with_context(|| format!("making {}", out.display()))?;
-    let page = page::render(workspace, &sizes, &results, &beside, &queries, &growth);
-    for (name, content) in page {
-        let path = out.join(name);
-        std::fs::write(&path, content).with_context(|| format!("writing {}", path.display()))?;
-        println!("==> wrote {}", workspace.shown(&path));
-    }
+    let path = out.join(name);
+    let before = std::fs::read_to_string(&path).unwrap_or_default();
+    std::fs::write(&path, content(&before)).with_context(|| format!("writing {}", path.display()))?;
+    println!("==> wrote {}", workspace.shown(&path));
     Ok(())
 }
 

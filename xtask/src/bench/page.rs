@@ -13,6 +13,20 @@ use super::runs::{Results, Sizes};
 use super::target::{Figure, at, number};
 use crate::workspace::Workspace;
 
+/// Begins the section of a measurement of its own, which a page made later keeps.
+pub const ROWS_HEADING: &str = "## Many rows";
+
+/// Puts the section about many rows at the end of a page, instead of the one that is there.
+pub fn with_rows(page: &str, section: &str) -> String {
+    let before = page.split(ROWS_HEADING).next().unwrap_or_default().trim_end();
+    format!("{before}\n\n{}\n", section.trim_end())
+}
+
+/// The section about many rows that a page has.
+pub fn rows_of(page: &str) -> Option<&str> {
+    page.find(ROWS_HEADING).and_then(|at| page.get(at..))
+}
+
 /// Returns file names and contents.
 pub fn render(
     workspace: &Workspace,
@@ -46,7 +60,7 @@ pub fn render(
     ]
 }
 
-fn table(page: &mut String, heads: &[&str], rows: &[Vec<String>]) {
+pub fn table(page: &mut String, heads: &[&str], rows: &[Vec<String>]) {
     let line = |page: &mut String, cells: &[String]| {
         let _ = writeln!(page, "| {} |", cells.join(" | "));
     };
@@ -419,4 +433,18 @@ fn memory_chart(results: &Results) -> String {
         series: vec![("idle", series("rss_connected_bytes")), ("after a message", series("rss_after_bytes"))],
     }
     .render()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_section_about_many_rows_is_replaced_and_kept() {
+        let first = with_rows("# Benchmarks\n\n## Growth\n\ntable\n", "## Many rows\n\n1\n\n");
+        assert_eq!(first, "# Benchmarks\n\n## Growth\n\ntable\n\n## Many rows\n\n1\n");
+        assert_eq!(rows_of(&first), Some("## Many rows\n\n1\n"));
+        assert_eq!(with_rows(&first, "## Many rows\n\n2\n"), first.replace('1', "2"));
+        assert_eq!(rows_of("# Benchmarks\n"), None);
+    }
 }

@@ -89,6 +89,16 @@ impl Site {
         migrate(&self.config.bin_dir, &self.postgres, name)
     }
 
+    /// Lists all users as online, as if they were connected elsewhere.
+    pub fn list_online(&self, users: usize) -> Result<()> {
+        let script = "for user = 1, ARGV[1] do redis.call('ZADD', KEYS[1], 'NX', 0, user) end";
+        self.redis.command(&["EVAL", script, "1", "{presence}online_users", &users.to_string()])?;
+        let rows = "INSERT INTO user_status (user_id, last_seen_at, online) SELECT user_id, now(), TRUE FROM users_auth
+                    ON CONFLICT (user_id) DO UPDATE SET online = TRUE; ANALYZE user_status;";
+        self.postgres.query(DATABASE, rows)?;
+        Ok(())
+    }
+
     pub fn dir(&self) -> &Path {
         self.scratch.dir()
     }
@@ -96,6 +106,15 @@ impl Site {
     /// Returns the settings that differ from the defaults.
     pub fn settings(&self) -> &[(String, String)] {
         &self.config.env
+    }
+
+    /// Changes settings of the fleet's processes, which begin anew.
+    pub fn set(&mut self, settings: &[(&str, &str)]) -> Result<()> {
+        for (name, value) in settings {
+            self.config.env.retain(|(known, _)| known != name);
+            self.config.env.push(((*name).to_owned(), (*value).to_owned()));
+        }
+        self.restart_fleet()
     }
 
     /// Starts new processes, with nothing in memory from earlier measurements.
@@ -146,14 +165,22 @@ impl Site {
 
     /// Runs a scenario for these users, counted from 0, and returns its result.
     pub fn loadtest(&self, label: &str, scenario: &str, users: Range<usize>, args: &[&str]) -> Result<Value> {
+        self.loadtest_against(&self.watched(), label, scenario, users, args)
+    }
+
+    /// The same for the users with these ids.
+    pub fn loadtest_by(&self, ids: &[u64], label: &str, scenario: &str, args: &[&str]) -> Result<Value> {
+        self.run_loadtest(&self.watched(), ids, label, scenario, args)
+    }
+
+    fn watched(&self) -> Watched {
         let pids = |servers: &[devstack::Server]| {
             servers.iter().filter_map(devstack::Server::pid).map(|pid| pid.to_string()).collect::<Vec<_>>().join(",")
         };
-        let watched = Watched {
+        Watched {
             urls: self.fleet.gateways.iter().map(devstack::Server::ws_url).collect(),
             servers: vec![("gateway", pids(&self.fleet.gateways)), ("worker", pids(&self.fleet.workers))],
-        };
-        self.loadtest_against(&watched, label, scenario, users, args)
+        }
     }
 
     /// Gives a server of another kind the stores and the secret of the tokens.
@@ -172,10 +199,22 @@ impl Site {
         users: Range<usize>,
         args: &[&str],
     ) -> Result<Value> {
+        let ids: Vec<u64> = users.map(|user| user as u64 + 1).collect();
+        self.run_loadtest(watched, &ids, label, scenario, args)
+    }
+
+    fn run_loadtest(
+        &self,
+        watched: &Watched,
+        ids: &[u64],
+        label: &str,
+        scenario: &str,
+        args: &[&str],
+    ) -> Result<Value> {
         interrupt::check()?;
         println!("==> {label}");
         let file = |name: &str| -> PathBuf { self.scratch.dir().join(name) };
-        let ids = users.map(|user| (user + 1).to_string()).collect::<Vec<_>>().join("\n");
+        let ids = ids.iter().map(u64::to_string).collect::<Vec<_>>().join("\n");
         std::fs::write(file("users"), ids)?;
         let json = file("result.json");
         let _ = std::fs::remove_file(&json);

@@ -1,4 +1,5 @@
-//! `history`: pairs write some messages, then read the newest page, a page by number, and their list of conversations, in turn.
+//! `history`: pairs write some messages, then read the newest page, a page by number, and their list of conversations, in turn;
+//! or who is online, in parts and all at once.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -19,12 +20,17 @@ const CONTENT_BYTES: usize = 100;
 /// Unanswered per connection while the messages are written.
 const PRELOAD_WINDOW: u32 = 16;
 const PRELOADED_WITHIN: Duration = Duration::from_secs(600);
-const REQUESTS: [&str; 3] = ["newest_page", "page_by_seq", "conversations"];
+const REQUESTS: [&str; 5] = ["newest_page", "page_by_seq", "conversations", "part_of_online_users", "online_users"];
+/// Those of the requests that are about messages; the rest is about who is online.
+const ABOUT_MESSAGES: usize = 3;
 
 struct Reading {
     stage: Rc<Stage>,
     page: u32,
     preload: u32,
+    online: bool,
+    /// By account, where the next part of the online users begins.
+    cursors: RefCell<HashMap<usize, String>>,
     connections: RefCell<Connections>,
     /// Per account: messages written and acknowledged, and the conversation's highest number seen.
     written: RefCell<Vec<(u32, u32, u64)>>,
@@ -34,13 +40,15 @@ struct Reading {
     closed_loop: Cell<bool>,
 }
 
-pub async fn run(stage: &Rc<Stage>, preload: u32, page: u32) -> Result<()> {
+pub async fn run(stage: &Rc<Stage>, preload: u32, page: u32, online: bool) -> Result<()> {
     let count = stage.plan.accounts.len();
     ensure!(count >= 2 && count.is_multiple_of(2), "`history` needs an even number of accounts");
     let reading = Rc::new(Reading {
         stage: stage.clone(),
         page,
         preload,
+        online,
+        cursors: RefCell::default(),
         connections: RefCell::default(),
         written: RefCell::new(vec![(0, 0, 0); count]),
         open: RefCell::default(),
@@ -127,7 +135,8 @@ impl Reading {
     fn ask(&self, index: usize, due: Instant) {
         let id = self.next.get();
         self.next.set(id + 1);
-        let request = id as usize % REQUESTS.len();
+        let about = if self.online { ABOUT_MESSAGES..REQUESTS.len() } else { 0..ABOUT_MESSAGES };
+        let request = about.start + id as usize % about.len();
         let (partner, page) = (self.stage.plan.accounts[index ^ 1].user_id, self.page);
         let last = self.written.borrow()[index].2.max(2);
         let command = match request {
@@ -138,7 +147,13 @@ impl Reading {
                 r#"{{"type":"get_private_messages","recipientId":"{partner}","limit":{page},"beforeSeq":{},"requestId":{id}}}"#,
                 rand::rng().random_range(2..=last)
             ),
-            _ => format!(r#"{{"type":"get_conversations","limit":{page},"requestId":{id}}}"#),
+            2 => format!(r#"{{"type":"get_conversations","limit":{page},"requestId":{id}}}"#),
+            3 => {
+                let cursor = self.cursors.borrow_mut().remove(&index);
+                let cursor = cursor.map_or_else(String::new, |cursor| format!(r#","cursor":"{cursor}""#));
+                format!(r#"{{"type":"get_online_users","limit":{page}{cursor},"requestId":{id}}}"#)
+            }
+            _ => format!(r#"{{"type":"get_online_users","requestId":{id}}}"#),
         };
         self.open.borrow_mut().insert(id, (request, index, due));
         self.send(index, command.as_bytes());
@@ -174,6 +189,12 @@ impl Handler for Reading {
                 *highest = seq.max(*highest);
             }
             b"private_messages" | b"conversations" => self.answered(text, at, false),
+            b"online_users" => {
+                if let Some(cursor) = scan::text(text, b"\"nextCursor\":") {
+                    self.cursors.borrow_mut().insert(connection.index, cursor.to_owned());
+                }
+                self.answered(text, at, false);
+            }
             b"error" => {
                 self.stage.tally.borrow_mut().refused(scan::text(text, b"\"code\":").unwrap_or("no code"));
                 self.answered(text, at, true);

@@ -38,8 +38,10 @@ pub async fn run(plan: Plan, director: FromDirector) -> Result<Tally> {
     tokio::task::spawn_local(tell_progress(stage.clone()));
     match stage.plan.scenario.clone() {
         Scenario::Direct { .. } | Scenario::Group { .. } => messages::run(&stage).await?,
-        Scenario::Presence { watchers } => presence::run(&stage, watchers).await?,
-        Scenario::History { preload, page } => history::run(&stage, preload, page).await?,
+        Scenario::Presence { watchers, stay_ms, .. } => {
+            presence::run(&stage, watchers, stay_ms.map(Duration::from_millis)).await?;
+        }
+        Scenario::History { preload, page, online } => history::run(&stage, preload, page, online).await?,
         Scenario::Idle { message } => idle::run(&stage, message).await?,
         Scenario::Storm { missed, senders } => storm::run(&stage, missed, senders).await?,
     }
@@ -102,7 +104,8 @@ impl Stage {
         let global = self.plan.first + index;
         let target = &self.targets[global % self.targets.len()];
         let account = self.plan.accounts.get(index).context("an account")?;
-        log_in(&self.opener, target, account, global).await
+        let batches = matches!(self.plan.scenario, Scenario::Presence { batches: true, .. });
+        log_in(&self.opener, target, account, global, batches).await
     }
 
     /// Sends a POST to the first target, with the community token.
