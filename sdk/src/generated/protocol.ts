@@ -606,6 +606,8 @@ export interface SyncInfo {
   memberCount?: number;
   /** The group's metadata; absent if it has none. */
   metadata?: Metadata;
+  /** Present while the caller may not write; with `groupId` and without this, the caller may. */
+  mute?: Sanction;
   /** Until when the caller muted the conversation; `null` if it is not muted. */
   mutedUntil?: Timestamp | null;
   /** The caller's own role. */
