@@ -26,6 +26,7 @@ mod presence;
 mod probes;
 mod publish;
 mod recent;
+mod sanctions;
 mod sends;
 mod sessions;
 mod store;

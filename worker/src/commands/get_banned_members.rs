@@ -4,10 +4,11 @@ use shared::commands::{BannedPosition, GetBannedMembers};
 use shared::cursor::Cursor;
 use shared::events::moderation::{BannedMember, BannedMembers};
 
-use super::group_rules::{denied, shown_sanction};
+use super::group_rules::denied;
 use super::{Context, Handle};
 use crate::error::Failure;
 use crate::outcome::Outcome;
+use crate::sanctions::shown_sanction;
 use crate::store::sanctions::{self, BannedRow};
 
 impl Handle for GetBannedMembers {

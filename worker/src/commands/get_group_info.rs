@@ -4,11 +4,11 @@ use shared::commands::GetGroupInfo;
 use shared::events::membership::GroupInfo;
 use shared::protocol::Rejection;
 
-use super::group_rules::shown_sanction;
 use super::{Context, Handle, group_rules};
 use crate::error::Failure;
 use crate::metadata;
 use crate::outcome::Outcome;
+use crate::sanctions::shown_sanction;
 use crate::store::groups;
 use crate::store::sanctions::{self, SanctionKind};
 

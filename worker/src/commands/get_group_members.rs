@@ -9,11 +9,11 @@ use shared::events::moderation::Sanction;
 use shared::ids::UserId;
 use time::OffsetDateTime;
 
-use super::group_rules::shown_sanction;
 use super::{Context, Handle};
 use crate::error::Failure;
 use crate::outcome::Outcome;
 use crate::presence;
+use crate::sanctions::shown_sanction;
 use crate::store::group_members::{self, MemberPlace, MemberRow};
 use crate::store::sanctions;
 

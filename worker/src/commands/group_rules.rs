@@ -9,7 +9,6 @@ use shared::events::message::MessageKind;
 use shared::events::moderation::Sanction;
 use shared::ids::{ConversationId, GroupId, SanctionId, UserId};
 use shared::protocol::{ErrorCode, Rejection};
-use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::{Context, FoundMessage};
@@ -71,13 +70,6 @@ impl Context<'_> {
     pub async fn group_details(&mut self, group: GroupId, most_members: i64) -> Result<GroupDetails, Failure> {
         details(self.app, self.db, group, most_members).await
     }
-}
-
-/// A sanction as clients see it.
-pub fn shown_sanction(app: &App, id: SanctionId, ends_at: Option<OffsetDateTime>, sealed: Option<&[u8]>) -> Sanction {
-    let reason = sealed.and_then(|sealed| app.keyring.open_blob(id.0, sealed).ok());
-    let reason = reason.and_then(|plain| String::from_utf8(plain).ok());
-    Sanction { until: ends_at.map(Into::into), reason }
 }
 
 /// The rejection of what a muted member may not do, for so many seconds.

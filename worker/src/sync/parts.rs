@@ -14,10 +14,10 @@ use super::messages::Messages;
 use super::plan::{ChangesRead, Plan};
 use super::{ROUND_BYTES, RoundItem, is_stale};
 use crate::app::App;
-use crate::commands::group_rules::shown_sanction;
 use crate::error::Failure;
 use crate::metadata;
 use crate::outcome::Outcome;
+use crate::sanctions::shown_sanction;
 use crate::store::changes::{self, Extent, GroupState};
 
 const PART_BYTES: usize = 256 * 1024 - FRAME_BYTES;
