@@ -37,7 +37,7 @@ const SOON: Duration = Duration::from_millis(50);
 /// The pause between two searches while commands wait for longer than [`BUSY_WAIT`]: messages go first.
 const BUSY_PAUSE: Duration = Duration::from_millis(500);
 /// Several times what they wait while there is something to spare.
-const BUSY_WAIT: Duration = Duration::from_millis(25);
+const BUSY_WAIT: Duration = Duration::from_millis(5);
 /// Other workers may have released topics, or died.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 /// After this many consecutive failures, in any topics, the endpoint counts as down.
