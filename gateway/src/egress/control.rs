@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::time::Duration;
 
 use shared::auth::TokenHash;
 use shared::clock::Timestamp;
@@ -17,6 +18,9 @@ use shared::redis::keys::Channel;
 use crate::connection::{Close, Connection};
 use crate::egress::catch_up::catch_up;
 use crate::gateway::Gateway;
+
+/// The group's channel is no longer behind the user's than this, unless it was interrupted.
+const GONE_WITHIN: Duration = Duration::from_secs(5);
 
 /// Carries out what a publication orders. One that this version does not know, or that came on the wrong channel, counts as unreadable.
 pub fn obey(gateway: &Gateway, header: Header, channel: Channel, payload: &[u8]) {
@@ -83,6 +87,20 @@ pub fn obey(gateway: &Gateway, header: Header, channel: Channel, payload: &[u8])
         }
         _ => gateway.metrics.unreadable.increment(1),
     }
+}
+
+/// Like [`Header::Left`], for a user's channel that may be faster than the group's, whose earlier events the user still gets. The
+/// group's channel says when ([`Header::Gone`]); this is for when that was lost.
+pub fn leave_later(gateway: &Arc<Gateway>, user: UserId, group: GroupId) {
+    gateway.recent_joins.left(user, group, gateway.clock.now_ms());
+    let leaving = gateway.clone();
+    gateway.lifecycle.spawn_until_stopped("left", async move {
+        tokio::time::sleep(GONE_WITHIN).await;
+        if !leaving.recent_joins.came_back(user, group, leaving.clock.now_ms()) {
+            leave(&leaving, &[user], group);
+        }
+        Ok::<_, Infallible>(())
+    });
 }
 
 /// Makes the users' connections leave the group; returns them.

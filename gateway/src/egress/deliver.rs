@@ -36,6 +36,7 @@ pub struct Deliverer {
     /// Tokens revoked in this batch: one pass over all connections serves them all.
     revoked: HashSet<TokenHash>,
     not_read: NotRead,
+    is_of_shard: bool,
     presence: Presence,
 }
 
@@ -46,8 +47,14 @@ impl Deliverer {
             to_wake: Vec::new(),
             revoked: HashSet::new(),
             not_read: NotRead::default(),
+            is_of_shard: false,
             presence: Presence::default(),
         }
+    }
+
+    /// Delivers what comes on sharded channels, which keep no order between each other.
+    pub fn of_shard(gateway: Arc<Gateway>) -> Self {
+        Deliverer { is_of_shard: true, ..Deliverer::new(gateway) }
     }
 
     pub fn publication(&mut self, name: &str, bytes: &Bytes) {
@@ -103,6 +110,10 @@ impl Deliverer {
             (Header::Revoked { token }, Channel::Presence) => {
                 self.count("revocation");
                 self.revoked.insert(token);
+            }
+            (Header::Left { group }, Channel::User(user)) if self.is_of_shard => {
+                self.count("membership");
+                control::leave_later(&self.gateway, user, group);
             }
             (header, channel) => control::obey(&self.gateway, header, channel, &payload),
         }

@@ -90,7 +90,7 @@ impl Node {
         Node {
             number,
             server,
-            deliverer: Deliverer::new(gateway.clone()),
+            deliverer: Deliverer::of_shard(gateway.clone()),
             listener: listener.clone(),
             reports: reports.clone(),
             followed: HashMap::new(),
