@@ -96,7 +96,7 @@ pub fn leave_later(gateway: &Arc<Gateway>, user: UserId, group: GroupId) {
     let leaving = gateway.clone();
     gateway.lifecycle.spawn_until_stopped("left", async move {
         tokio::time::sleep(GONE_WITHIN).await;
-        if !leaving.recent_joins.came_back(user, group, leaving.clock.now_ms()) {
+        if !leaving.recent_joins.is_back(user, group, leaving.clock.now_ms()) {
             leave(&leaving, &[user], group);
         }
         Ok::<_, Infallible>(())
@@ -207,6 +207,29 @@ mod tests {
     use crate::testing::{connection, gateway};
 
     const ALICE: UserId = UserId(1);
+
+    /// The user's shard may be faster than the group's.
+    #[tokio::test(start_paused = true)]
+    async fn a_member_stays_until_the_groups_shard_says_otherwise_or_it_was_lost() {
+        let (gateway, _queues) = gateway(&[]);
+        let group = GroupId(uuid::Uuid::from_u128(3));
+        let hers = connection(1);
+        gateway.registry.insert(&hers);
+        gateway.registry.add_user(&hers, ALICE, 9);
+        let mut deliverer = Deliverer::of_shard(gateway.clone());
+        let mut publish = |channel: String, header: Header| {
+            let publication = gateway.wire.publication(&channel, &header, &[]);
+            deliverer.publication(&channel, &Bytes::from(publication));
+        };
+        gateway.registry.add_groups(&hers, &[group]);
+        publish(gateway.keys.user_channel(ALICE), Header::Left { group });
+        assert!(hers.is_in(group));
+        publish(gateway.keys.group_channel(group), Header::Gone { users: vec![ALICE] });
+        assert!(!hers.is_in(group));
+        gateway.registry.add_groups(&hers, &[group]);
+        tokio::time::sleep(GONE_WITHIN + Duration::from_millis(1)).await;
+        assert!(!hers.is_in(group), "what the group's shard says was lost");
+    }
 
     #[tokio::test]
     async fn the_connections_of_a_deleted_account_end() {

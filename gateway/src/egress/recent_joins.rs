@@ -45,11 +45,16 @@ impl RecentJoins {
         }
     }
 
+    /// True if the user may have come back.
     pub fn came_back(&self, user: UserId, group: GroupId, now_ms: u64) -> bool {
+        let is_full = self.inner.lock().full_ms.is_some_and(|full_ms| full_ms + KEPT_MS > now_ms);
+        is_full || self.is_back(user, group, now_ms)
+    }
+
+    /// True if the user has come back for certain.
+    pub fn is_back(&self, user: UserId, group: GroupId, now_ms: u64) -> bool {
         let inner = self.inner.lock();
-        let change = inner.changes.get(&(user, group));
-        change.is_some_and(|change| change.came_back && change.is_recent(now_ms))
-            || inner.full_ms.is_some_and(|full_ms| full_ms + KEPT_MS > now_ms)
+        inner.changes.get(&(user, group)).is_some_and(|change| change.came_back && change.is_recent(now_ms))
     }
 }
 
