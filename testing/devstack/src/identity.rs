@@ -101,8 +101,14 @@ fn boot_id() -> String {
 }
 
 fn start_ticks_of_living(pid: u32) -> Option<u64> {
-    // A zombie runs nothing; with a pid 1 that does not reap, it would stay forever.
-    stat(pid).filter(|(state, _)| !matches!(state, 'Z' | 'X' | 'x')).map(|(_, start_ticks)| start_ticks)
+    let (state, start_ticks) = stat(pid)?;
+    let is_living = match state {
+        // A zombie runs nothing; with a pid 1 that does not reap, it would stay forever. But a process whose first thread
+        // has ended looks the same while others still run, and keep its sockets open.
+        'Z' => std::fs::read_dir(format!("/proc/{pid}/task")).is_ok_and(|threads| threads.count() > 1),
+        state => !matches!(state, 'X' | 'x'),
+    };
+    is_living.then_some(start_ticks)
 }
 
 fn stat(pid: u32) -> Option<(char, u64)> {
@@ -147,6 +153,21 @@ mod tests {
         child.kill().unwrap();
         child.wait().unwrap();
         assert!(!id.is_stopped());
+    }
+
+    #[test]
+    fn a_process_lives_as_long_as_any_thread() {
+        let script = "import ctypes, threading, time; threading.Thread(target=time.sleep, args=(60,)).start(); \
+                      ctypes.CDLL(None).pthread_exit(None)";
+        let mut child = Command::new("python3").args(["-c", script]).spawn().unwrap();
+        let id = ProcessId::of(child.id()).unwrap();
+        let first_ended = || Ok(stat(id.pid).is_some_and(|(state, _)| state == 'Z').then_some(()));
+        crate::wait::until("the first thread ended", std::time::Duration::from_secs(10), first_ended).unwrap();
+        assert!(id.is_alive());
+        assert!(child.try_wait().unwrap().is_none());
+        child.kill().unwrap();
+        crate::wait::until("gone", std::time::Duration::from_secs(10), || Ok((!id.is_alive()).then_some(()))).unwrap();
+        assert!(child.try_wait().unwrap().is_some());
     }
 
     #[test]
