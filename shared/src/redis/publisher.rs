@@ -16,7 +16,7 @@ use fred::prelude::*;
 use fred::types::config::Options;
 use futures_util::future::{try_join, try_join_all};
 
-use super::keys::Keys;
+use super::keys::{Channel, Keys};
 use super::redirect::{MAX_REDIRECTIONS, is_redirection, keyed};
 use super::topology::{Topology, one_node};
 
@@ -167,7 +167,7 @@ impl Publisher {
         }
         let before = async {
             match before {
-                [] => Ok(Value::Null),
+                [] => Ok(Value::Array(Vec::new())),
                 // The client sends each command to its node, and collects the answers.
                 _ => pipeline.all::<Value>().await,
             }
@@ -176,11 +176,31 @@ impl Publisher {
         let last = async {
             let (channel, bytes) = (last.channel.as_str(), last.bytes.clone());
             match last_options {
-                None => client.spublish::<i64, _, _>(channel, bytes).await,
+                None => client.spublish::<u32, _, _>(channel, bytes).await,
                 Some(one_node) => client.with_options(one_node).publish(channel, bytes).await,
             }
         };
-        try_join(before, last).await?;
+        let (told, last_told) = try_join(before, last).await?;
+        if is_sharded {
+            let told = told.into_array().into_iter().map(|told| told.as_u64()).chain([Some(last_told.into())]);
+            self.answer_everywhere(client, messages.iter().zip(told)).await?;
+        }
+        Ok(())
+    }
+
+    /// Publishes the answers that reached nobody through all nodes: they may be for a gateway of release 0.1 that has
+    /// started since [`Self::follow`] looked, and a login would be in vain without its answer.
+    async fn answer_everywhere(
+        &self,
+        client: &Client,
+        told: impl Iterator<Item = (&ChannelMessage, Option<u64>)>,
+    ) -> Result<(), Error> {
+        for (message, told) in told {
+            if told == Some(0) && self.keys.parse_channel(&message.channel) == Some(Channel::Gateway) {
+                let all_nodes = client.with_options(&one_node(client));
+                let _: u32 = all_nodes.publish(message.channel.as_str(), message.bytes.clone()).await?;
+            }
+        }
         Ok(())
     }
 }
