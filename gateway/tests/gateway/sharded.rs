@@ -9,8 +9,12 @@ use fred::prelude::*;
 use fred::util::redis_keyslot;
 use serde_json::json;
 use shared::clock::Timestamp;
-use shared::ids::{ConversationId, GroupId, MessageId, UserId};
+use shared::ids::{ConversationId, GatewayId, GroupId, MessageId, UserId};
+use shared::lifecycle::Lifecycle;
 use shared::publication::{EventHeader, Header, Receipt};
+use shared::redis::client::RedisOptions;
+use shared::redis::publisher::ChannelMessage;
+use shared::redis::topology::one_node;
 use shared::stream::{Envelope, InternalReply, ReplayPage};
 use uuid::Uuid;
 
@@ -147,8 +151,7 @@ async fn a_primary_that_becomes_a_replica_is_left() {
     let user = stage.users_at(0).next().unwrap();
     let mut client = stage.harness.login(user).await;
     stage.harness.worker.internal("resume").await;
-    // The replica of the first primary takes over; both go on serving connections.
-    tokio::task::block_in_place(|| stage.cluster.nodes[3].command(&["CLUSTER", "FAILOVER"])).unwrap();
+    tokio::task::block_in_place(|| stage.cluster.take_over(3)).unwrap();
     let channel = stage.channel(user);
     stage.until("the new primary is followed", || async { stage.listeners(3, &channel) == "1" }).await;
     stage.send(user, 1).await;
@@ -180,6 +183,37 @@ async fn publications_go_to_all_nodes_while_an_old_gateway_lives() {
     assert!(list(Timestamp::now().0 - 10_000).await, "it is dead");
     stage.send(user, 2).await;
     assert_eq!(seqs(&mut client, 1).await, [2]);
+}
+
+/// Workers look for gateways once a second. Until then, a login at an old gateway would be in vain.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_old_gateway_gets_its_answers_before_workers_know_it() {
+    let stage = Stage::start().await;
+    let worker = &stage.harness.worker;
+    let [old, answers] = {
+        let id = GatewayId(Uuid::from_u128(1));
+        [worker.keys.gateway_channel(id), worker.keys.answer_channel(id)]
+    };
+    let options = RedisOptions { url: stage.cluster.url(), tls_ca: None, command_timeout: SOON };
+    let plain = options.subscriber(&Lifecycle::new(Duration::ZERO)).unwrap();
+    let mut heard = plain.message_rx();
+    plain.wait_for_connect().await.unwrap();
+    plain.subscribe(vec![old.clone(), answers.clone()]).await.unwrap();
+    // The subscriptions are confirmed by then.
+    let () = plain.with_options(&one_node(&plain)).ping(None).await.unwrap();
+    let nobodys = stage.channel(5);
+    let messages = [&nobodys, &old, &nobodys, &answers, &old].map(|channel| {
+        let bytes = Bytes::copy_from_slice(channel.as_bytes());
+        ChannelMessage::new(channel.clone(), bytes)
+    });
+    assert!(worker.publisher.is_sharded());
+    for batch in [&messages[..], &messages[1..2]] {
+        worker.publisher.publish(&worker.redis, batch).await.unwrap();
+    }
+    for expected in [&old, &answers, &old, &old] {
+        let message = tokio::time::timeout(SOON, heard.recv()).await.unwrap().unwrap();
+        assert_eq!(&*message.channel, expected.as_str());
+    }
 }
 
 /// The group's channel is on one node, and the user's on another.

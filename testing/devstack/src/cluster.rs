@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 
@@ -13,6 +13,8 @@ const SLOTS: usize = 16_384;
 /// A node without a sign of life for this long counts as dead.
 pub const NODE_TIMEOUT: Duration = Duration::from_secs(2);
 const START_TIMEOUT: Duration = Duration::from_secs(60);
+/// A takeover that was asked for and has not succeeded by then was given up (`CLUSTER_MF_TIMEOUT` of Redis).
+const FAILOVER_TIMEOUT: Duration = Duration::from_secs(5);
 
 #[derive(Debug)]
 pub struct Cluster {
@@ -84,6 +86,21 @@ impl Cluster {
         let node = self.nodes.get_mut(node).context("no such node")?;
         node.start()?;
         until_in_step(node)
+    }
+
+    /// Makes a replica the primary of its slots; the primary becomes a replica, and both go on serving connections.
+    pub fn take_over(&self, replica: usize) -> Result<()> {
+        let node = self.nodes.get(replica).context("no such node")?;
+        let deadline = Instant::now() + START_TIMEOUT;
+        loop {
+            node.command(&["CLUSTER", "FAILOVER"])?;
+            let is_primary = || Ok(node.command(&["ROLE"])?.starts_with("master").then_some(()));
+            let taken = wait::until("a replica takes over", FAILOVER_TIMEOUT, is_primary);
+            // The nodes sometimes give it up without a word.
+            if taken.is_ok() || Instant::now() > deadline {
+                return taken;
+            }
+        }
     }
 
     /// Moves every slot that has keys or channels from one primary to another, as `redis-cli --cluster reshard` does; returns

@@ -71,6 +71,7 @@ impl Shards {
             nodes: HashMap::new(),
             routes: None,
             moved: HashMap::new(),
+            successors: HashMap::new(),
             later: Vec::new(),
             retry_at: Instant::now(),
             orders: 0,
@@ -110,6 +111,8 @@ struct Hub {
     routes: Option<ClusterRouting>,
     /// Slots that have moved since `routes` was read.
     moved: HashMap<u16, Server>,
+    /// Which node took over from one that has become a replica; the client may not notice that for long.
+    successors: HashMap<Server, Server>,
     /// Channels that are followed nowhere and are tried again at `retry_at`.
     later: Vec<Arc<str>>,
     retry_at: Instant,
@@ -202,7 +205,8 @@ impl Hub {
         if self.routes.is_none() {
             self.routes = self.gateway.redis.cached_cluster_state();
         }
-        self.moved.get(&slot).or_else(|| self.routes.as_ref()?.get_server(slot)).cloned()
+        let server = self.moved.get(&slot).or_else(|| self.routes.as_ref()?.get_server(slot))?;
+        Some(self.successors.get(server).unwrap_or(server).clone())
     }
 
     fn start_node(&mut self, server: &Server) -> (u64, UnboundedSender<Order>) {
@@ -244,7 +248,7 @@ impl Hub {
                     self.put_off(channel);
                 }
             }
-            Report::Ended { node, served } => self.ended(node, served),
+            Report::Ended { node, served, moved } => self.ended(node, served, moved),
         }
     }
 
@@ -262,10 +266,10 @@ impl Hub {
         let is_lasting = subscription.redirections > MAX_REDIRECTIONS;
         let asked = subscription.node.clone();
         if let (Some(moved), Some((_, asked))) = (moved, asked) {
-            let host = if moved.host.is_empty() { asked.host.to_string() } else { moved.host };
-            let known = self.routes.as_ref().map(ClusterRouting::unique_primary_nodes).unwrap_or_default();
-            let known = known.into_iter().find(|server| *server.host == *host && server.port == moved.port);
-            self.moved.insert(moved.slot, known.unwrap_or_else(|| Server::new(host, moved.port)));
+            let slot = moved.slot;
+            let server = self.named(moved, &asked);
+            self.successors.remove(&server);
+            self.moved.insert(slot, server);
         }
         match is_lasting {
             true => self.put_off(channel),
@@ -273,10 +277,30 @@ impl Hub {
         }
     }
 
-    /// The connection to the node is lost: what was ordered from it is ordered anew, wherever it is now.
-    fn ended(&mut self, node: u64, served: bool) {
-        for (server, _) in self.nodes.extract_if(|_, (number, _)| *number == node) {
+    /// The node that this one has named.
+    fn named(&self, moved: Moved, by: &Server) -> Server {
+        let host = if moved.host.is_empty() { by.host.to_string() } else { moved.host };
+        let known = self.routes.as_ref().map(ClusterRouting::unique_primary_nodes).unwrap_or_default();
+        let known = known.into_iter().find(|server| *server.host == *host && server.port == moved.port);
+        known.unwrap_or_else(|| Server::new(host, moved.port))
+    }
+
+    /// The connection to the node is lost, or it has named another one as the one that has its slots. What was ordered from
+    /// it is ordered anew, wherever it is now.
+    fn ended(&mut self, node: u64, served: bool, moved: Option<Moved>) {
+        let ended: Vec<Server> =
+            self.nodes.extract_if(|_, (number, _)| *number == node).map(|(server, _)| server).collect();
+        for server in ended {
             self.moved.retain(|_, moved| *moved != server);
+            match &moved {
+                // It accepts subscriptions as before, so it must not be asked again.
+                Some(moved) => {
+                    let successor = self.named(moved.clone(), &server);
+                    self.successors.remove(&successor);
+                    self.successors.insert(server, successor);
+                }
+                None => self.successors.retain(|_, successor| *successor != server),
+            }
         }
         self.routes = None;
         let mut lost = Vec::new();

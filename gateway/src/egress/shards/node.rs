@@ -48,10 +48,12 @@ pub enum Report {
         channel: Arc<str>,
         order: u64,
     },
-    /// There is no connection to the node; `served` if there was one.
+    /// There is no connection to the node; `served` if there was one. `moved` if it was given up because the node has become
+    /// a replica of this one.
     Ended {
         node: u64,
         served: bool,
+        moved: Option<Moved>,
     },
 }
 
@@ -77,6 +79,7 @@ pub struct Node {
     followed: HashMap<Arc<str>, u64>,
     asked: VecDeque<Asked>,
     checked_at: Option<Instant>,
+    moved: Option<Moved>,
 }
 
 impl Node {
@@ -96,6 +99,7 @@ impl Node {
             followed: HashMap::new(),
             asked: VecDeque::new(),
             checked_at: None,
+            moved: None,
         }
     }
 
@@ -113,7 +117,8 @@ impl Node {
         if !self.followed.is_empty() {
             self.listener.lost(self.followed.len());
         }
-        self.report(Report::Ended { node: self.number, served });
+        let moved = self.moved.take();
+        self.report(Report::Ended { node: self.number, served, moved });
         Ok(())
     }
 
@@ -276,7 +281,10 @@ impl Node {
                 // Otherwise the slot has moved meanwhile, which the node has said.
                 match channel.is_some_and(|channel| !self.followed.contains_key(&channel)) {
                     true => Ok(()),
-                    false => Err(io::Error::other(error)),
+                    false => {
+                        self.moved = moved;
+                        Err(io::Error::other(error))
+                    }
                 }
             }
         }
