@@ -162,7 +162,7 @@ fn upgrade(headers: HeaderMap, peer: Peer, on_upgrade: Option<OnUpgrade>, gatewa
     let trace = traceparent.and_then(|header| TraceContext::from_traceparent(header.to_str().ok()?));
     let lifecycle = gateway.lifecycle.clone();
     lifecycle.track(async move {
-        match Box::pin(upgraded(on_upgrade)).await {
+        match upgraded(on_upgrade).await {
             Some((Stream::Plain(socket), early)) => {
                 serve(gateway, Upgraded { socket, early, source, unnamed_proxy, deflate, dialect, trace }).await;
             }

@@ -47,30 +47,44 @@ pub struct Upgraded<S> {
 }
 
 /// What a session holds from before its start until its end.
-struct Entry {
+pub struct Entry {
     _open: Place,
-    pending: Place,
     _address: AddressPlace,
 }
 
-/// Runs an upgraded connection to its end.
+/// Runs an upgraded connection to its end, in a task of its own: the state of this one is large, and an idle connection
+/// would keep all of it.
 pub async fn serve<S: Socket>(gateway: Arc<Gateway>, upgraded: Upgraded<S>) {
+    let lifecycle = gateway.lifecycle.clone();
+    if let Some(session) = open(gateway, upgraded).await {
+        lifecycle.track(session.run());
+    }
+}
+
+/// `None` if the client was told that it may not connect.
+pub async fn open<S: Socket>(gateway: Arc<Gateway>, upgraded: Upgraded<S>) -> Option<Session<S>> {
     let Upgraded { socket, early, source, unnamed_proxy, deflate, dialect, trace } = upgraded;
-    // The state of this is large, and gone before the session begins.
-    match Box::pin(enter(&gateway, source.address, unnamed_proxy)).await {
-        Ok(entry) => {
-            let Entry { _open, pending, _address } = entry;
+    match enter(&gateway, source.address, unnamed_proxy).await {
+        Ok((entry, pending)) => {
             let connection = connection(&gateway, deflate, dialect, trace);
             greet(&connection);
             gateway.registry.insert(&connection);
             let handler = Handler::new(gateway.clone(), connection.clone(), source, pending);
-            Session::new(gateway, connection, Io::new(socket, early), handler).run().await;
+            Some(Session::new(gateway, connection, Io::new(socket, early), handler, entry))
         }
-        Err(rejection) => Box::pin(refuse(&gateway, socket, &rejection)).await,
+        Err(rejection) => {
+            refuse(&gateway, socket, &rejection).await;
+            None
+        }
     }
 }
 
-async fn enter(gateway: &Arc<Gateway>, address: Address, unnamed_proxy: Option<IpAddr>) -> Result<Entry, Rejection> {
+/// Also returns the place among the pending connections.
+async fn enter(
+    gateway: &Arc<Gateway>,
+    address: Address,
+    unnamed_proxy: Option<IpAddr>,
+) -> Result<(Entry, Place), Rejection> {
     let too_many = |details: &str| Rejection::too_many_connections(format!("Too many connections {details}"));
     let open = gateway.places.take(Kind::Open).ok_or_else(|| too_many("on this server"))?;
     let pending = gateway.places.take(Kind::Pending).ok_or_else(|| too_many("that are not authenticated"))?;
@@ -84,7 +98,7 @@ async fn enter(gateway: &Arc<Gateway>, address: Address, unnamed_proxy: Option<I
         gateway.unnamed_proxies.refused(gateway, proxy).await;
     }
     match checked {
-        Ok(place) => Ok(Entry { _open: open, pending, _address: place }),
+        Ok(place) => Ok((Entry { _open: open, _address: place }, pending)),
         Err(OverLimit::TooManyConnections) => Err(too_many("from your address")),
         Err(OverLimit::TooManyRequests { retry_after }) => {
             Totals::add(&gateway.totals.rate_limited, 1);

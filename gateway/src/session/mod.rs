@@ -28,6 +28,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use websocket::{Decoder, Message, close_frame, pong_frame};
 
 use self::handler::Handler;
+use self::handshake::Entry;
 use self::inflow::{Inflow, READ_PAUSE_BYTES};
 use self::io::{Io, Read, Socket, Written};
 use crate::connection::{Close, Connection};
@@ -48,6 +49,8 @@ pub struct Session<S> {
     decoder: Decoder,
     inflow: Inflow,
     handler: Handler,
+    #[expect(dead_code, reason = "given back when dropped")]
+    entry: Entry,
 }
 
 fn payload_limit(gateway: &Gateway) -> u32 {
@@ -65,22 +68,25 @@ pub enum End {
 }
 
 impl<S: Socket> Session<S> {
-    pub fn new(gateway: Arc<Gateway>, connection: Arc<Connection>, io: Io<S>, handler: Handler) -> Self {
+    pub fn new(gateway: Arc<Gateway>, connection: Arc<Connection>, io: Io<S>, handler: Handler, entry: Entry) -> Self {
         let limit_bytes = payload_limit(&gateway).min(MAX_UNAUTHENTICATED_BYTES);
         let decoder = Decoder::new(limit_bytes, connection.deflate);
         let inflow = Inflow::new(&gateway.settings);
-        Session { gateway, connection, io, decoder, inflow, handler }
+        Session { gateway, connection, io, decoder, inflow, handler, entry }
     }
 
     /// Runs the connection to its end; a panic in it ends it, too.
-    pub async fn run(mut self) {
-        let running = AssertUnwindSafe(poll_fn(|cx| self.poll(cx))).catch_unwind();
-        let end = running.await.unwrap_or_else(|_| {
-            self.gateway.metrics.session_panics.increment(1);
-            End::ByServer(Close::new(CloseCode::Internal, "Internal error"))
-        });
-        // Rare and short, so its state should not weigh on every idle connection.
-        Box::pin(self.finish(end)).await;
+    #[expect(clippy::manual_async_fn, reason = "an `async fn` would hold `self` twice")]
+    pub fn run(mut self) -> impl Future<Output = ()> + Send {
+        async move {
+            let running = AssertUnwindSafe(poll_fn(|cx| self.poll(cx))).catch_unwind();
+            let end = running.await.unwrap_or_else(|_| {
+                self.gateway.metrics.session_panics.increment(1);
+                End::ByServer(Close::new(CloseCode::Internal, "Internal error"))
+            });
+            // Rare and short, so its state should not weigh on every idle connection.
+            Box::pin(self.finish(end)).await;
+        }
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<End> {
@@ -137,7 +143,7 @@ impl<S: Socket> Session<S> {
 
     /// Reads once; `Ready(None)` if there may be more. Adds the length of the texts.
     fn poll_read(&mut self, cx: &mut Context<'_>, text_bytes: &mut usize) -> Poll<Option<End>> {
-        let Session { gateway, connection, io, decoder, inflow, handler } = self;
+        let Session { gateway, connection, io, decoder, inflow, handler, .. } = self;
         let texts_before = *text_bytes;
         let read = io.poll_read(cx, &gateway.totals, |bytes| {
             let now_ms = gateway.clock.now_ms();

@@ -18,7 +18,7 @@ use crate::egress::subscriptions::Change;
 use crate::gateway::Queues;
 use crate::lanes::admit::Admitted;
 use crate::limits::addresses::Address;
-use crate::session::handshake::{Upgraded, serve};
+use crate::session::handshake::{Upgraded, open};
 use crate::session::sign_in::Source;
 use crate::session::sweep::sweep;
 use crate::session::*;
@@ -50,7 +50,8 @@ impl Test {
             dialect: Dialect::ChatV1,
             trace: None,
         };
-        let session = tokio::spawn(serve(gateway.clone(), upgraded));
+        let serving = gateway.clone();
+        let session = tokio::spawn(async move { open(serving, upgraded).await.unwrap().run().await });
         let mut test = Test { gateway, queues, socket: near, session };
         assert_eq!(test.event().await["type"], "connected");
         test.gateway.liveness.set_redis(true, 0);
@@ -289,6 +290,7 @@ async fn many_events_for_one_connection_go_out_in_order() {
 #[tokio::test(start_paused = true)]
 async fn an_idle_session_is_small() {
     let (gateway, _queues) = gateway(&[]);
+    gateway.liveness.set_redis(false, 0);
     let (_near, far) = tokio::io::duplex(64);
     let address = Address::of("127.0.0.1".parse().unwrap(), &http::HeaderMap::new(), &Default::default());
     let upgraded = Upgraded {
@@ -300,8 +302,8 @@ async fn an_idle_session_is_small() {
         dialect: Dialect::ChatV1,
         trace: None,
     };
-    let future = serve(gateway, upgraded);
-    assert!(size_of_val(&future) <= 1024, "{}", size_of_val(&future));
+    let running = open(gateway, upgraded).await.unwrap().run();
+    assert!(size_of_val(&running) <= 400, "{}", size_of_val(&running));
     // With the two counts of its `Arc` it fits the allocator's class of 640 bytes.
     assert!(size_of::<Connection>() <= 640 - 16, "{}", size_of::<Connection>());
 }
