@@ -36,6 +36,7 @@ use anyhow::Context;
 use fred::clients::SubscriberClient;
 use shared::config::GatewaySettings;
 use shared::lifecycle::Lifecycle;
+use shared::redis::client::{ANSWERS_CAPACITY, EVENTS_CAPACITY};
 use shared::redis::shard::ShardOptions;
 use shared::telemetry::Metrics;
 use tokio::net::TcpListener;
@@ -74,9 +75,9 @@ pub async fn run(
     let options = redis_options(&settings);
     let redis = options.client(&lifecycle).context("REDIS_URL")?;
     let ordered = options.client(&lifecycle).context("REDIS_URL")?;
-    let subscriber = options.subscriber(&lifecycle).context("REDIS_URL")?;
+    let subscriber = options.subscriber(EVENTS_CAPACITY, &lifecycle).context("REDIS_URL")?;
     let published = subscriber::Events::of(&subscriber);
-    let answering = options.subscriber(&lifecycle).context("REDIS_URL")?;
+    let answering = options.subscriber(ANSWERS_CAPACITY, &lifecycle).context("REDIS_URL")?;
     let answered = subscriber::Events::of(&answering);
     let shards = options.shards().context("REDIS_URL")?;
 

@@ -11,7 +11,7 @@ use shared::clock::Timestamp;
 use shared::ids::{ConnectionId, ConversationId, Epoch, UserId};
 use shared::lifecycle::Lifecycle;
 use shared::publication::Header;
-use shared::redis::client::RedisOptions;
+use shared::redis::client::{EVENTS_CAPACITY, RedisOptions};
 use shared::redis::presence::{PresenceScripts, UserSession};
 use shared::stream::{Internal, Receipts};
 use uuid::Uuid;
@@ -252,7 +252,7 @@ async fn receipts_of_another_gateway_count_in_their_epoch_only() {
     }
     // The test plays the other gateway.
     let options = RedisOptions { url: redis_url().to_owned(), tls_ca: None, command_timeout: SOON };
-    let subscriber = options.subscriber(&Lifecycle::new(Duration::ZERO)).unwrap();
+    let subscriber = options.subscriber(EVENTS_CAPACITY, &Lifecycle::new(Duration::ZERO)).unwrap();
     let mut messages = subscriber.message_rx();
     let channel = keys.user_channel(UserId(3));
     subscriber.subscribe(channel.as_str()).await.unwrap();

@@ -12,7 +12,7 @@ use shared::clock::Timestamp;
 use shared::ids::{ConversationId, GatewayId, GroupId, MessageId, UserId};
 use shared::lifecycle::Lifecycle;
 use shared::publication::{EventHeader, Header, Receipt};
-use shared::redis::client::RedisOptions;
+use shared::redis::client::{EVENTS_CAPACITY, RedisOptions};
 use shared::redis::publisher::ChannelMessage;
 use shared::redis::topology::one_node;
 use shared::stream::{Envelope, InternalReply, ReplayPage};
@@ -195,7 +195,7 @@ async fn an_old_gateway_gets_its_answers_before_workers_know_it() {
         [worker.keys.gateway_channel(id), worker.keys.answer_channel(id)]
     };
     let options = RedisOptions { url: stage.cluster.url(), tls_ca: None, command_timeout: SOON };
-    let plain = options.subscriber(&Lifecycle::new(Duration::ZERO)).unwrap();
+    let plain = options.subscriber(EVENTS_CAPACITY, &Lifecycle::new(Duration::ZERO)).unwrap();
     let mut heard = plain.message_rx();
     plain.wait_for_connect().await.unwrap();
     plain.subscribe(vec![old.clone(), answers.clone()]).await.unwrap();

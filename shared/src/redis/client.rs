@@ -29,9 +29,12 @@ const PING_PERIOD: Duration = Duration::from_secs(2);
 /// allows them only to its administrators.
 const WRITES_NOTHING: &str = "#!lua\nreturn 0";
 
-/// A subscriber that lags behind by more loses messages, which counts as an interruption. The client makes nine channels
-/// of this capacity when it starts, so that each thousand costs a megabyte; clients that subscribe to nothing keep 32.
-const SUBSCRIBER_CAPACITY_MESSAGES: usize = 2_048;
+/// What is published to everybody or to one user: a subscriber that lags behind by more loses messages, which counts as an
+/// interruption. The client makes nine channels of this capacity when it starts, so that each thousand costs a megabyte;
+/// clients that subscribe to nothing keep 32.
+pub const EVENTS_CAPACITY: usize = 2_048;
+/// Large answers are few, and who loses one asks again.
+pub const ANSWERS_CAPACITY: usize = 512;
 
 /// How often the same error of a connection is logged.
 const REPEAT_ERROR_AFTER: Duration = Duration::from_secs(60);
@@ -98,11 +101,11 @@ impl RedisOptions {
 
     /// A client for subscriptions. `subscribe` returns before the server has confirmed; a reply to a later `ping`
     /// through [`super::topology::one_node`] shows that it has. This requires RESP3, which allows other commands on a
-    /// subscriber's connection.
-    pub fn subscriber(&self, lifecycle: &Lifecycle) -> Result<SubscriberClient, Error> {
+    /// subscriber's connection. Up to `capacity` messages wait to be taken, the older ones are lost.
+    pub fn subscriber(&self, capacity: usize, lifecycle: &Lifecycle) -> Result<SubscriberClient, Error> {
         let mut builder = self.builder()?;
         builder.with_config(|config| config.version = RespVersion::RESP3).with_performance_config(|performance| {
-            performance.broadcast_channel_capacity = SUBSCRIBER_CAPACITY_MESSAGES;
+            performance.broadcast_channel_capacity = capacity;
         });
         let client = builder.build_subscriber_client()?;
         self.connect(&client, lifecycle);
