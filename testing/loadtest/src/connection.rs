@@ -27,6 +27,10 @@ thread_local! {
 pub trait Handler {
     /// `at` is when the bytes were read.
     fn text(&self, connection: &Rc<Connection>, text: &[u8], at: Instant);
+    /// False for an account whose messages are only taken from the socket, which costs this side the least.
+    fn reads(&self, _index: usize) -> bool {
+        true
+    }
     /// The connection ended, but this side did not close it.
     fn closed(&self, connection: &Rc<Connection>, why: &str);
 }
@@ -58,6 +62,7 @@ impl Connection {
             waker: RefCell::default(),
         });
         let (reading, mut frames) = (Rc::clone(&connection), login.frames);
+        frames.skips_texts = !handler.reads(index);
         tokio::task::spawn_local(async move {
             let why = poll_fn(|cx| reading.poll(cx, &mut frames, &*handler)).await;
             reading.wire.borrow_mut().take();

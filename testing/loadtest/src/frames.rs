@@ -29,6 +29,8 @@ pub enum Frame<'a> {
 pub struct Frames {
     buffer: Vec<u8>,
     at: usize,
+    /// Messages pass as [`Frame::Other`], without being inflated.
+    pub skips_texts: bool,
 }
 
 thread_local! {
@@ -48,6 +50,7 @@ impl Frames {
         };
         let payload = &self.buffer[self.at + start..self.at + end];
         let result = match first {
+            _ if self.skips_texts && first & !COMPRESSED == FIN_TEXT => f(Frame::Other),
             FIN_TEXT => f(Frame::Text(payload)),
             _ if first == FIN_TEXT | COMPRESSED => inflated(payload, |text| f(Frame::Text(text)))?,
             0x89 => f(Frame::Ping(payload)),
@@ -161,6 +164,18 @@ mod tests {
         }
         assert!(frames.buffer.is_empty());
         texts
+    }
+
+    #[test]
+    fn messages_that_nobody_reads_are_not_inflated() {
+        let mut frames = Frames { skips_texts: true, ..Frames::default() };
+        // The second is said to be compressed, and is not.
+        frames.push(&[0x81, 2, b'h', b'i', 0xc1, 2, 0xff, 0xff, 0x89, 1, b'p']);
+        let mut seen = Vec::new();
+        while let Some(frame) = frames.next(|frame| format!("{frame:?}")).unwrap() {
+            seen.push(frame);
+        }
+        assert_eq!(seen, ["Other", "Other", "Ping([112])"]);
     }
 
     #[test]

@@ -57,6 +57,9 @@ enum ScenarioOptions {
         /// How many watch
         #[arg(long, default_value_t = 10)]
         watchers: usize,
+        /// How many of them check what they are told, the others only take it from their sockets; default: all
+        #[arg(long)]
+        readers: Option<usize>,
         /// Those who watch ask for comings and goings in batches
         #[arg(long)]
         batches: bool,
@@ -227,9 +230,10 @@ impl ScenarioOptions {
                 };
                 (scenario, common)
             }
-            Self::Presence { watchers, batches, stay, common } => {
+            Self::Presence { watchers, readers, batches, stay, common } => {
                 let stay_ms = stay.map(|stay| stay.as_millis() as u64);
-                (Scenario::Presence { watchers, batches, stay_ms }, common)
+                let readers = readers.unwrap_or(watchers).min(watchers);
+                (Scenario::Presence { watchers, readers, batches, stay_ms }, common)
             }
             Self::History { preload, page, online, common } => (Scenario::History { preload, page, online }, common),
             Self::Idle { silent, common } => (Scenario::Idle { message: !silent }, common),

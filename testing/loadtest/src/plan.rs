@@ -51,9 +51,9 @@ pub enum Scenario {
     Direct { content_bytes: usize, client_ids: bool },
     /// Groups of `members`; `senders` of them write.
     Group { content_bytes: usize, client_ids: bool, members: usize, senders: usize, source: GroupSource },
-    /// The first `watchers` accounts wait, and ask for changes in `batches`; the others log in one after the other, and
+    /// The first `watchers` accounts wait, and ask for changes in `batches`, which the first `readers` check; the others log in one after the other, and
     /// leave after `stay_ms` if that is given.
-    Presence { watchers: usize, batches: bool, stay_ms: Option<u64> },
+    Presence { watchers: usize, readers: usize, batches: bool, stay_ms: Option<u64> },
     /// Pairs write `preload` messages each way, then read pages and lists, or who is `online`.
     History { preload: u32, page: u32, online: bool },
     /// Connections that do nothing, except that each sends and gets one message when `message`.

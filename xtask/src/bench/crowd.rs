@@ -14,6 +14,8 @@ const GROUP: &str = "group_00000000-0000-4000-8000-000000000001";
 const COMINGS: usize = 50;
 const COMING_FOR_SECONDS: usize = 30;
 const ONLINE: usize = 100_000;
+/// Connections whose frames the generator reads; it could not read those of all on the same machine.
+const READERS: usize = 500;
 /// Until as many go as come.
 const WARMUP_SECONDS: usize = 10;
 
@@ -106,9 +108,12 @@ fn message(site: &Site, members: usize, count: usize) -> Result<()> {
 fn comings(site: &Site, watchers: usize, options: &[&str], how: &str) -> Result<()> {
     let movers = COMINGS * (WARMUP_SECONDS + COMING_FOR_SECONDS);
     let (among, rate, warmup) = (watchers.to_string(), COMINGS.to_string(), format!("{WARMUP_SECONDS}s"));
+    let readers = READERS.to_string();
     let args = [
         "--watchers",
         &among,
+        "--readers",
+        &readers,
         "--rate",
         &rate,
         "--warmup",

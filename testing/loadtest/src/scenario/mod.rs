@@ -38,8 +38,8 @@ pub async fn run(plan: Plan, director: FromDirector) -> Result<Tally> {
     tokio::task::spawn_local(tell_progress(stage.clone()));
     match stage.plan.scenario.clone() {
         Scenario::Direct { .. } | Scenario::Group { .. } => messages::run(&stage).await?,
-        Scenario::Presence { watchers, stay_ms, .. } => {
-            presence::run(&stage, watchers, stay_ms.map(Duration::from_millis)).await?;
+        Scenario::Presence { watchers, readers, stay_ms, .. } => {
+            presence::run(&stage, watchers, readers, stay_ms.map(Duration::from_millis)).await?;
         }
         Scenario::History { preload, page, online } => history::run(&stage, preload, page, online).await?,
         Scenario::Idle { message } => idle::run(&stage, message).await?,

@@ -18,9 +18,9 @@ use crate::scan;
 struct Mover {
     /// When `auth_success` came.
     online_us: Option<u64>,
-    /// Which watchers saw it come, by place.
+    /// Which readers saw it come, by place.
     seen: Vec<bool>,
-    /// Which watchers saw it leave; empty if it stays.
+    /// Which readers saw it leave; empty if it stays.
     gone: Vec<bool>,
     /// Events that arrived before this side knew that the login had succeeded.
     early: u64,
@@ -29,22 +29,24 @@ struct Mover {
 struct Watch {
     stage: Rc<Stage>,
     watchers: usize,
+    readers: usize,
     stay: Option<Duration>,
     movers: RefCell<HashMap<u64, Mover>>,
     connections: RefCell<Vec<Rc<Connection>>>,
 }
 
-pub async fn run(stage: &Rc<Stage>, watchers: usize, stay: Option<Duration>) -> Result<()> {
+pub async fn run(stage: &Rc<Stage>, watchers: usize, readers: usize, stay: Option<Duration>) -> Result<()> {
     let accounts = &stage.plan.accounts;
     ensure!(watchers < accounts.len(), "{} accounts leave nobody besides {watchers} watchers", accounts.len());
     let Pace::Rate(rate) = stage.plan.pace else { bail!("`presence` logs in at a rate") };
     let mover = |user: i64| {
-        let gone = vec![false; if stay.is_some() { watchers } else { 0 }];
-        (user as u64, Mover { online_us: None, seen: vec![false; watchers], gone, early: 0 })
+        let gone = vec![false; if stay.is_some() { readers } else { 0 }];
+        (user as u64, Mover { online_us: None, seen: vec![false; readers], gone, early: 0 })
     };
     let watch = Rc::new(Watch {
         stage: stage.clone(),
         watchers,
+        readers,
         stay,
         movers: RefCell::new(accounts[watchers..].iter().map(|account| mover(account.user_id)).collect()),
         connections: RefCell::default(),
@@ -159,10 +161,11 @@ impl Mover {
 }
 
 impl Handler for Watch {
+    fn reads(&self, index: usize) -> bool {
+        index < self.readers
+    }
+
     fn text(&self, connection: &Rc<Connection>, text: &[u8], at: Instant) {
-        if connection.index >= self.watchers {
-            return;
-        }
         let mut movers = self.movers.borrow_mut();
         for change in scan::each(text, b"{\"type\":\"user_o") {
             let mover = scan::number(change, b"\"userId\":").and_then(|user| movers.get_mut(&user));
