@@ -249,7 +249,8 @@ impl Results {
 fn direct(page: &mut String, sizes: &Sizes, results: &Results) {
     let _ = writeln!(
         page,
-        "## Direct messages\n\n100 bytes each, between {} pairs; the closed loop keeps {} unanswered per sender.\n\n\
+        "## Direct messages\n\n100 bytes each, between {} pairs; the closed loop keeps {} unanswered per sender, \
+         and its figures are of the run with the median throughput of three.\n\n\
          ![Latency against rate](benchmarks-latency.svg)\n",
         sizes.pairs, sizes.window
     );

@@ -89,6 +89,7 @@ impl Sizes {
 /// Within ten seconds, processes release the memory of their start, mostly 16 MiB for each key.
 const SETTLED_AFTER: Duration = Duration::from_secs(15);
 const STORM_SENDERS: usize = 20;
+const CLOSED_RUNS: usize = 3;
 
 /// The results that `loadtest` writes.
 #[derive(Debug)]
@@ -125,8 +126,7 @@ pub fn all(site: &mut Site, sizes: &Sizes) -> Result<Results> {
     }
     site.restart_fleet()?;
     let pairs = 0..2 * sizes.pairs;
-    let args = ["--closed", sizes.window, "--duration", sizes.closed_for, "--warmup", "3s"];
-    let closed = site.loadtest("direct messages, closed loop", "direct", pairs.clone(), &args)?;
+    let closed = closed_loop(site, sizes)?;
     let args = ["--closed", sizes.window, "--duration", sizes.rate_for, "--count-writes"];
     let counted =
         site.loadtest("direct messages, closed loop, system calls counted", "direct", pairs.clone(), &args)?;
@@ -156,6 +156,19 @@ pub fn all(site: &mut Site, sizes: &Sizes) -> Result<Results> {
         logins: logins(site, 0..sizes.logins)?,
         community: community(site, sizes)?,
     })
+}
+
+/// The run of medium throughput: a machine that is shared with others is slower in some.
+fn closed_loop(site: &Site, sizes: &Sizes) -> Result<Value> {
+    let args = ["--closed", sizes.window, "--duration", sizes.closed_for, "--warmup", "3s"];
+    let run = |number| {
+        let label = format!("direct messages, closed loop, run {number} of {CLOSED_RUNS}");
+        site.loadtest(&label, "direct", 0..2 * sizes.pairs, &args)
+    };
+    let mut runs = (1..=CLOSED_RUNS).map(run).collect::<Result<Vec<_>>>()?;
+    let rate = |run: &Value| at(run, "/per_second/acknowledged").unwrap_or(0.0);
+    runs.sort_by(|one, other| rate(one).total_cmp(&rate(other)));
+    Ok(runs.swap_remove(runs.len() / 2))
 }
 
 fn groups(site: &Site, sizes: &Sizes) -> Result<Value> {
