@@ -314,7 +314,7 @@ pub const ENDPOINTS: &[Endpoint] = &[
                 "membersComplete",
                 Kind::Boolean,
                 "false",
-                "`members` is the complete list: others are removed.",
+                "`members` is the complete list: others are removed; from the group within seconds if they are many.",
             ),
             Field::optional("event", Kind::Object(EVENT), "A challenge that a member completed."),
             Field::optional("progress", Kind::Object(PROGRESS), "That member's current progress."),

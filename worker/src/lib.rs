@@ -133,6 +133,7 @@ async fn start_consuming(app: Arc<App>, lifecycle: Lifecycle) -> anyhow::Result<
     lifecycle.spawn("purge", jobs::purge::run(app.clone(), lifecycle.clone()));
     lifecycle.spawn("crowded", jobs::crowded::run(app.clone(), lifecycle.clone()));
     lifecycle.spawn("departures", jobs::departures::run(app.clone(), lifecycle.clone()));
+    lifecycle.spawn("removals", jobs::removals::run(app.clone(), lifecycle.clone()));
     lifecycle.spawn("expiry", jobs::expiry::run(app.clone(), lifecycle.clone()));
     lifecycle.spawn("retention", jobs::retention::run(app.clone(), lifecycle.clone()));
     lifecycle.spawn("revocation", jobs::revocation::run(app.clone(), lifecycle.clone()));

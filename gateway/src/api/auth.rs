@@ -27,7 +27,12 @@ pub async fn register(gateway: &Gateway, address: Address, body: Vec<u8>) -> Res
     {
         return Err(ApiError::too_many(retry_after, "Too many accounts were registered from your address"));
     }
-    sign_in(gateway, HttpRequest::Register { body }).await
+    let name = account(&body);
+    let answer = sign_in(gateway, HttpRequest::Register { body }).await?;
+    if let Some(name) = name.filter(|_| answer.status().is_success()) {
+        login_attempts::registered(gateway, address, &name).await;
+    }
+    Ok(answer)
 }
 
 pub async fn login(gateway: &Gateway, address: Address, body: Vec<u8>) -> Result<Response, ApiError> {
@@ -45,7 +50,7 @@ pub async fn logout(gateway: &Gateway, claims: Claims) -> Result<Response, ApiEr
     ask(gateway, UserId(claims.user_id), HttpRequest::Logout { token_id: claims.jti, expires_at }).await
 }
 
-/// The account that a login is for. A worker rejects a body without a name and says what is wrong with it.
+/// The account that a login or a registration is for. A worker rejects a body without a name and says what is wrong with it.
 fn account(body: &[u8]) -> Option<String> {
     // Like the worker's parser: if a name is given twice, the last one counts.
     let body: Value = serde_json::from_slice(body).ok()?;

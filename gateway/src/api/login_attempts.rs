@@ -19,7 +19,7 @@ const PER_ACCOUNT_AND_ADDRESS: u32 = 10;
 const PER_ADDRESS: u32 = 50;
 /// For all addresses that the account was never used from, together.
 const PER_ACCOUNT_FROM_STRANGERS: u32 = 100;
-/// How long an address stays known to an account after a login.
+/// How long an address stays known to an account after its registration or a login.
 const KNOWN_FOR: Duration = Duration::from_secs(90 * 24 * 3600);
 /// What callers are told if Redis does not answer.
 const RETRY_AFTER_SECONDS: u32 = 2;
@@ -58,23 +58,33 @@ impl LoginAttempt {
     /// Records that the password was right: the address is known to the account from now on, and earlier mistakes are
     /// forgotten.
     pub async fn succeeded(self, gateway: &Gateway) {
-        let Some(account_and_address) = self.account_and_address else { return };
-        let keys = &gateway.keys;
-        let expires = Expiration::EX(KNOWN_FOR.as_secs() as i64);
-        let noted = async {
-            let () = keyed!(&gateway.redis, keys.known_login(&account_and_address), |sender, key| {
-                let expires = expires.clone();
-                async move { sender.set(key, 1, Some(expires), None, false).await }
-            })
-            .await?;
-            let attempts = keys.login_attempts("account_and_address", &account_and_address);
-            let deleted: Result<(), Error> =
-                keyed!(&gateway.redis, attempts, |sender, key| async move { sender.del(key).await }).await;
-            deleted
-        };
-        if let Err(error) = noted.await {
-            tracing::warn!(%error, "a login could not be recorded");
+        if let Some(account_and_address) = self.account_and_address {
+            remember(gateway, &account_and_address).await;
         }
+    }
+}
+
+/// Makes the address of a registration known to the new account, so that its first login is not a stranger's.
+pub async fn registered(gateway: &Gateway, address: Address, account: &str) {
+    remember(gateway, &format!("{}:{address}", digest(account))).await;
+}
+
+async fn remember(gateway: &Gateway, account_and_address: &str) {
+    let keys = &gateway.keys;
+    let expires = Expiration::EX(KNOWN_FOR.as_secs() as i64);
+    let noted = async {
+        let () = keyed!(&gateway.redis, keys.known_login(account_and_address), |sender, key| {
+            let expires = expires.clone();
+            async move { sender.set(key, 1, Some(expires), None, false).await }
+        })
+        .await?;
+        let attempts = keys.login_attempts("account_and_address", account_and_address);
+        let deleted: Result<(), Error> =
+            keyed!(&gateway.redis, attempts, |sender, key| async move { sender.del(key).await }).await;
+        deleted
+    };
+    if let Err(error) = noted.await {
+        tracing::warn!(%error, "a login could not be recorded");
     }
 }
 

@@ -221,14 +221,61 @@ mod tests {
             let publication = gateway.wire.publication(&channel, &header, &[]);
             deliverer.publication(&channel, &Bytes::from(publication));
         };
+        hers.release();
         gateway.registry.add_groups(&hers, &[group]);
         publish(gateway.keys.user_channel(ALICE), Header::Left { group });
         assert!(hers.is_in(group));
         publish(gateway.keys.group_channel(group), Header::Gone { users: vec![ALICE] });
-        assert!(!hers.is_in(group));
+        assert!(!hers.is_in(group) && !hers.is_holding(), "she left, and has nothing to catch up on");
         gateway.registry.add_groups(&hers, &[group]);
         tokio::time::sleep(GONE_WITHIN + Duration::from_millis(1)).await;
         assert!(!hers.is_in(group), "what the group's shard says was lost");
+    }
+
+    /// What the group's shard says of the end of the earlier membership, or of the later one, is lost.
+    #[tokio::test(start_paused = true)]
+    async fn who_comes_back_stays_and_who_leaves_again_does_not() {
+        let (gateway, _queues) = gateway(&[]);
+        let group = GroupId(uuid::Uuid::from_u128(3));
+        let hers = connection(1);
+        gateway.registry.insert(&hers);
+        gateway.registry.add_user(&hers, ALICE, 9);
+        gateway.registry.add_groups(&hers, &[group]);
+        let channel = gateway.keys.user_channel(ALICE);
+        let mut deliverer = Deliverer::of_shard(gateway.clone());
+        let mut publish = |header: Header| {
+            deliverer.publication(&channel, &Bytes::from(gateway.wire.publication(&channel, &header, &[])));
+        };
+        publish(Header::Left { group });
+        publish(Header::Joined { group });
+        tokio::time::sleep(GONE_WITHIN + Duration::from_millis(1)).await;
+        assert!(hers.is_in(group), "she came back");
+        publish(Header::Left { group });
+        tokio::time::sleep(GONE_WITHIN + Duration::from_millis(1)).await;
+        assert!(!hers.is_in(group), "she left again");
+    }
+
+    /// While publications go to all nodes, the user's channel is not followed at a shard, but the group's may have been until now.
+    #[tokio::test(start_paused = true)]
+    async fn who_has_come_back_catches_up_when_the_earlier_end_arrives() {
+        let (gateway, _queues) = gateway(&[]);
+        let group = GroupId(uuid::Uuid::from_u128(3));
+        let hers = connection(1);
+        gateway.registry.insert(&hers);
+        gateway.registry.add_user(&hers, ALICE, 9);
+        gateway.registry.add_groups(&hers, &[group]);
+        let mut deliverer = Deliverer::new(gateway.clone());
+        let mut publish = |channel: String, header: Header| {
+            deliverer.publication(&channel, &Bytes::from(gateway.wire.publication(&channel, &header, &[])));
+        };
+        publish(gateway.keys.user_channel(ALICE), Header::Left { group });
+        assert!(!hers.is_in(group));
+        publish(gateway.keys.user_channel(ALICE), Header::Joined { group });
+        assert!(hers.is_in(group));
+        hers.begin_catch_up();
+        hers.release();
+        publish(gateway.keys.group_channel(group), Header::Gone { users: vec![ALICE] });
+        assert!(hers.is_holding(), "she catches up, and then follows the group again");
     }
 
     #[tokio::test]

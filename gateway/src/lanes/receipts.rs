@@ -122,10 +122,49 @@ async fn record(core: &Core, epoch: Option<Epoch>, receipts: Vec<Receipts>) {
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
+    use fred::prelude::*;
     use shared::ids::UserId;
+    use shared::lifecycle::Lifecycle;
+    use shared::redis::client::RedisOptions;
+    use shared::stream::{Body, FIELD};
     use uuid::Uuid;
 
     use super::*;
+
+    /// The database may go back in time while receipts wait here: they say nothing about what was written since.
+    #[tokio::test]
+    async fn receipts_count_in_the_epoch_in_which_they_were_queued() {
+        type Read = Vec<(String, Vec<(String, Vec<(String, Bytes)>)>)>;
+        let url = tokio::task::spawn_blocking(devstack::testing::redis_url).await.unwrap().unwrap();
+        let (lifecycle, prefix) = (Lifecycle::new(Duration::ZERO), Uuid::new_v4().simple().to_string());
+        let options = RedisOptions { url, tls_ca: None, command_timeout: Duration::from_secs(5) };
+        let redis = options.client(&lifecycle).unwrap();
+        redis.wait_for_connect().await.unwrap();
+        let settings = crate::testing::settings(&[("REDIS_PREFIX", &prefix)]);
+        let core = Arc::new(Core::new(settings, lifecycle, None, redis).unwrap());
+        let [earlier, present] = [1, 2].map(|n| Epoch(Uuid::from_u128(n)));
+        let (queue, waiting) = ReceiptQueue::new();
+        let received = |epoch| (epoch, Receipts { user: UserId(1), conversations: Vec::new(), events: Vec::new() });
+        for epoch in [None, Some(earlier), Some(present)] {
+            queue.sender.try_send(received(epoch)).unwrap();
+        }
+        core.liveness.enter_epoch(Some(present));
+        drop(queue);
+        run(core.clone(), waiting).await;
+        let stream = core.keys.queries();
+        let read: Read = core.redis.xread(None, None, stream.as_str(), "0-0").await.unwrap();
+        let epoch = |(_, fields): &(String, Vec<(String, Bytes)>)| {
+            let (_, entry) = fields.iter().find(|(name, _)| name == FIELD).unwrap();
+            match core.wire.open_entry(&stream, entry).unwrap().1 {
+                Body::Internal(Internal::RecordReceipts { .. }) => None,
+                Body::Internal(Internal::RecordReceiptsIn { epoch, .. }) => Some(epoch),
+                other => panic!("{other:?}"),
+            }
+        };
+        let epochs: Vec<Option<Epoch>> = read[0].1.iter().map(epoch).collect();
+        assert_eq!(epochs, [None, Some(earlier), Some(present)]);
+    }
 
     #[test]
     fn many_receipts_are_several_entries() {

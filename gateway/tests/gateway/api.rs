@@ -180,7 +180,8 @@ async fn signing_in_gives_a_token_of_a_day() {
     });
     for (path, expected) in [
         ("/api/auth/register", HttpRequest::Register { body: body.into() }),
-        ("/api/auth/login", HttpRequest::Login { body: body.into() }),
+        // The account is known to be used from here, and strangers take no place of its user's.
+        ("/api/auth/login", HttpRequest::KnownLogin { body: body.into() }),
     ] {
         let reply = InternalReply::SignedIn { user: UserId(9), profile: profile.to_string().into_bytes() };
         let (_, passed_on, answer) = served(&mut harness, request("POST", path, None, body), reply).await;
@@ -192,14 +193,17 @@ async fn signing_in_gives_a_token_of_a_day() {
         assert_eq!(claims.user_id, 9);
         assert!((86_300..=86_400).contains(&(claims.exp_unix - now)), "{claims:?}");
     }
-    // By now the account is known to be used from here, and strangers take no place of its user's.
-    let reply = InternalReply::SignedIn { user: UserId(9), profile: profile.to_string().into_bytes() };
-    let (_, passed_on, _) = served(&mut harness, request("POST", "/api/auth/login", None, body), reply).await;
-    assert_eq!(passed_on, HttpRequest::KnownLogin { body: body.into() });
+    // Trying to register a name that is taken makes nobody known to its account.
     let taken = json!({"status": "error", "code": "VALIDATION_ERROR", "message": "taken", "field": "username"});
     let reply = InternalReply::Http { status: 409, json: taken.to_string().into_bytes() };
+    let body = r#"{"username":"bob","password":"correct horse"}"#;
     let (_, _, answer) = served(&mut harness, request("POST", "/api/auth/register", None, body), reply).await;
     answer.assert_refused(409, "VALIDATION_ERROR");
+    let reply = InternalReply::SignedIn { user: UserId(9), profile: profile.to_string().into_bytes() };
+    for expected in [HttpRequest::Login { body: body.into() }, HttpRequest::KnownLogin { body: body.into() }] {
+        let login = request("POST", "/api/auth/login", None, body);
+        assert_eq!(served(&mut harness, login, reply.clone()).await.1, expected);
+    }
     let too_large = request("POST", "/api/auth/login", None, "").replace("Length: 0", "Length: 16385");
     send(&harness, too_large).await.assert_refused(413, "PAYLOAD_TOO_LARGE");
 }

@@ -7,6 +7,7 @@ use client::token::TokenBuilder;
 use client::{Client, Error};
 use fred::prelude::*;
 use serde_json::json;
+use shared::auth::LEEWAY_SECONDS;
 use shared::clock::Timestamp;
 use shared::ids::{ConnectionId, ConversationId, Epoch, UserId};
 use shared::lifecycle::Lifecycle;
@@ -134,11 +135,22 @@ async fn silent_and_unauthenticated_connections_are_closed() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_expired_token_ends_its_session() {
     let harness = Harness::start(&[]).await;
-    // Valid for one more second because of the leeway.
-    let token = TokenBuilder::new(1, Duration::from_secs(60)).expires_in_seconds(-3).sign(JWT_SECRET).unwrap();
-    let mut client = Client::login(&harness.url, &token).await.unwrap();
-    let close = client.wait_closed(SOON).await.unwrap();
-    assert_eq!(close.code, Some(1008));
+    // Long enough to log in, also on a busy machine.
+    let mut lasts_seconds = 1;
+    let (mut client, ends_at) = loop {
+        let ends_at = Timestamp::now().plus(Duration::from_secs(lasts_seconds));
+        let expires_in = lasts_seconds as i64 - LEEWAY_SECONDS;
+        let token = TokenBuilder::new(1, Duration::from_secs(60)).expires_in_seconds(expires_in).sign(JWT_SECRET);
+        match Client::login(&harness.url, &token.unwrap()).await {
+            Ok(client) => break (client, ends_at),
+            Err(error) => assert!(lasts_seconds < 60, "{error}"),
+        }
+        lasts_seconds *= 2;
+    };
+    let close = client.wait_closed(SOON + Duration::from_secs(lasts_seconds)).await.unwrap();
+    assert_eq!((close.code, close.reason.as_str()), (Some(1008), "Token expired"));
+    // Tokens count in whole seconds.
+    assert!(Timestamp::now().0 >= ends_at.0 - 1_000, "too early");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -145,6 +145,26 @@ async fn only_the_sessions_of_a_lost_shard_catch_up() {
     }
 }
 
+/// A node answers each command of a connection in turn: also the one with which a channel is left.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_channel_is_left_and_the_others_of_its_shard_are_not() {
+    let mut stage = Stage::start().await;
+    let [stays, leaves, comes] = [0, 1, 2].map(|n| stage.users_at(0).nth(n).unwrap());
+    let mut staying = stage.harness.login(stays).await;
+    let mut leaving = stage.harness.login(leaves).await;
+    leaving.close().await;
+    let channel = stage.channel(leaves);
+    stage.until("the channel is left", || async { stage.listeners(0, &channel) == "0" }).await;
+    let _coming = stage.harness.login(comes).await;
+    for _ in 0..3 {
+        stage.harness.worker.internal("resume").await;
+    }
+    let again = tokio::time::timeout(BRIEFLY, stage.harness.worker.internal("resume")).await;
+    assert!(again.is_err(), "nobody has to catch up: {again:?}");
+    stage.send(stays, 1).await;
+    assert_eq!(seqs(&mut staying, 1).await, [1]);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_primary_that_becomes_a_replica_is_left() {
     let mut stage = Stage::start().await;

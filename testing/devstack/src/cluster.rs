@@ -185,10 +185,28 @@ impl Cluster {
 
     /// Returns a URL with all nodes.
     pub fn url(&self) -> String {
-        let mut nodes = self.nodes.iter().map(|node| format!("127.0.0.1:{}", node.port()));
+        self.url_of("redis", self.nodes.iter().map(Redis::port))
+    }
+
+    /// Makes the nodes talk to each other over TLS, and name these ports to clients that do; returns a URL with all nodes.
+    /// Each node has to listen to its port already, with a certificate that the others trust.
+    pub fn use_tls(&self, ports: &[u16]) -> Result<String> {
+        for (node, tls_port) in self.nodes.iter().zip(ports) {
+            let (port, tls_port) = (node.port().to_string(), tls_port.to_string());
+            let announced = ["cluster-announce-tls-port", &tls_port, "cluster-announce-port", &port];
+            let words = ["CONFIG", "SET", "tls-cluster", "yes", "tls-replication", "yes"].into_iter().chain(announced);
+            node.command(&words.collect::<Vec<_>>())?;
+        }
+        self.until_all("CLUSTER INFO", &["cluster_state:ok", "cluster_size:3", "cluster_slots_ok:16384"])?;
+        self.nodes.iter().skip(PRIMARIES).try_for_each(until_in_step)?;
+        Ok(self.url_of("rediss", ports.iter().copied()))
+    }
+
+    fn url_of(&self, scheme: &str, ports: impl Iterator<Item = u16>) -> String {
+        let mut nodes = ports.map(|port| format!("127.0.0.1:{port}"));
         let first = nodes.next().unwrap_or_default();
         let others: Vec<String> = nodes.map(|node| format!("node={node}")).collect();
-        format!("redis-cluster://default:{}@{first}?{}", self.password, others.join("&"))
+        format!("{scheme}-cluster://default:{}@{first}?{}", self.password, others.join("&"))
     }
 }
 

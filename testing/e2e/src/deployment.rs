@@ -158,7 +158,10 @@ impl Deployment {
         }
         let cluster = if options.cluster { Some(testing::start_cluster()?) } else { None };
         if let Some(cluster) = &cluster {
-            stores.redis_url = cluster.url();
+            stores.redis_url = match &authority {
+                Some(authority) => authority.encrypt_cluster(cluster)?,
+                None => cluster.url(),
+            };
         }
         let mut network = None;
         let (mut gateway_env, mut worker_env) = (Vec::new(), Vec::new());

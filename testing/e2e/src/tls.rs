@@ -7,7 +7,7 @@ use std::process::Command;
 
 use anyhow::{Context as _, Result, bail};
 use devstack::wait::SOON;
-use devstack::{Postgres, Redis, ports, wait};
+use devstack::{Cluster, Postgres, Redis, ports, wait};
 
 /// The name of a server on the loopback address.
 pub const LOOPBACK: &str = "IP:127.0.0.1";
@@ -61,6 +61,12 @@ impl Authority {
         let words = ["CONFIG", "SET", "tls-auth-clients", "no", "tls-port", &text].into_iter().chain(files);
         redis.command(&words.collect::<Vec<_>>())?;
         Ok(port)
+    }
+
+    /// Makes a cluster use TLS; returns the URL for its clients.
+    pub fn encrypt_cluster(&self, cluster: &Cluster) -> Result<String> {
+        let ports: Result<Vec<u16>> = cluster.nodes.iter().map(|node| self.encrypt_redis(node, LOOPBACK)).collect();
+        cluster.use_tls(&ports?)
     }
 
     /// Makes PostgreSQL show a certificate for `name` to clients that ask for TLS.

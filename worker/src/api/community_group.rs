@@ -21,7 +21,7 @@ use crate::store::communities::{self, Difference};
 use crate::store::groups::{self, NewGroup, NewInfo};
 use crate::store::shared_events::{self, NewSharedEvent};
 use crate::store::users::NOBODY;
-use crate::store::{conversations, events as event_store, group_members, users};
+use crate::store::{community_removals, conversations, events as event_store, group_members, purge, users};
 
 /// Shown as `maxMembers`; the size of a community has no bound here.
 const MAX_MEMBERS: i32 = 1_000_000;
@@ -31,6 +31,9 @@ const SHOWN_MEMBERS: i64 = 50;
 /// `group_info_updated`.
 const MAX_SINGLE_CHANGES: usize = 100;
 const MAX_SINGLE_DELIVERIES: usize = 50_000;
+/// The number of members removed in one transaction, and of events that may wait for them, which it deletes.
+const REMOVED_TOGETHER: usize = 200;
+const EVENTS_TOGETHER: i64 = 5_000;
 
 type Filter = fn(&Difference) -> bool;
 
@@ -91,6 +94,7 @@ pub async fn rename(
 }
 
 /// Gives the group the members and roles of the community, and notifies everyone concerned; returns the new members.
+/// Members who are too many to be removed in one transaction are left to `jobs::removals`.
 pub async fn follow(
     app: &App,
     db: &mut PgSession,
@@ -99,35 +103,18 @@ pub async fn follow(
     outcome: &mut Outcome,
 ) -> Result<Vec<UserId>, Failure> {
     let differences = communities::list_differences(db, community, group).await?;
+    let differences = without_many_removals(app, db, community, differences).await?;
     if differences.is_empty() {
         return Ok(Vec::new());
     }
-    let ids = |choose: Filter| -> Vec<UserId> {
-        differences.iter().filter(|difference| choose(difference)).map(|difference| difference.user_id).collect()
-    };
-    let roles = |choose: Filter| -> Vec<Role> {
-        differences.iter().filter(|difference| choose(difference)).filter_map(|d| d.new_role).collect()
-    };
-    let is_new: Filter = |d| d.old_role.is_none();
-    let is_gone: Filter = |d| d.new_role.is_none();
-    let is_other: Filter = |d| d.old_role.is_some() && d.new_role.is_some();
-    let (added, removed, changed) = (ids(is_new), ids(is_gone), ids(is_other));
-    if !removed.is_empty() {
-        group_members::delete_members(db, group, &removed).await?;
-    }
-    if !added.is_empty() {
-        group_members::insert_members(db, group, &added, &roles(is_new)).await?;
-    }
-    if !changed.is_empty() {
-        communities::update_roles(db, group, &changed, &roles(is_other)).await?;
-    }
+    let (added, removed) = apply(db, group, &differences).await?;
 
     // If announced one by one, each change is its own version; otherwise all of them together are one.
     let members = groups::count_members(db, group).await?.unsigned_abs() as usize;
     let are_all_new = members == added.len() && differences.len() == added.len();
     let is_single =
         !are_all_new && differences.len() <= MAX_SINGLE_CHANGES && differences.len() * members <= MAX_SINGLE_DELIVERIES;
-    let mut version = conversations::raise_for_info(db, group).await?;
+    let version = conversations::raise_for_info(db, group).await?;
     if !added.is_empty() {
         let details = group_rules::details(app, db, group, SHOWN_MEMBERS).await?;
         let created = GroupCreated { details: &details, group: &details, skipped_members: None, version };
@@ -139,23 +126,130 @@ pub async fn follow(
     if are_all_new {
         // They were notified of the group as a whole.
     } else if is_single {
-        let by = author(db, group).await?;
-        // Removed members come last, and are told nothing after their own removal.
-        let (gone, others): (Vec<&Difference>, Vec<&Difference>) = differences.iter().partition(|d| is_gone(d));
-        for (place, difference) in others.into_iter().chain(gone).enumerate() {
-            if place > 0 {
-                version = conversations::raise_for_info(db, group).await?;
-            }
-            let told = removed.iter().copied().take_while(|user| *user != difference.user_id);
-            let told: Vec<UserId> = if is_gone(difference) { told.collect() } else { Vec::new() };
-            tell_of_change(app, db, group, difference, told, (by, version), outcome).await?;
-        }
+        tell_one_by_one(app, db, group, &differences, version, outcome).await?;
     } else {
         tell_of_info(app, db, group, true, version, outcome).await?;
         tell_of_removals(app, db, group, &differences, version, outcome).await?;
     }
     outcome.left(group, removed);
     Ok(added)
+}
+
+/// Changes the memberships; returns the new members and those who are removed.
+async fn apply(
+    db: &mut PgSession,
+    group: GroupId,
+    differences: &[Difference],
+) -> Result<(Vec<UserId>, Vec<UserId>), Failure> {
+    let ids = |choose: Filter| -> Vec<UserId> {
+        differences.iter().filter(|difference| choose(difference)).map(|difference| difference.user_id).collect()
+    };
+    let roles = |choose: Filter| -> Vec<Role> {
+        differences.iter().filter(|difference| choose(difference)).filter_map(|d| d.new_role).collect()
+    };
+    let is_new: Filter = |d| d.old_role.is_none();
+    let is_other: Filter = |d| d.old_role.is_some() && d.new_role.is_some();
+    let (added, removed, changed) = (ids(is_new), ids(Difference::is_gone), ids(is_other));
+    if !removed.is_empty() {
+        group_members::delete_members(db, group, &removed).await?;
+    }
+    if !added.is_empty() {
+        group_members::insert_members(db, group, &added, &roles(is_new)).await?;
+    }
+    if !changed.is_empty() {
+        communities::update_roles(db, group, &changed, &roles(is_other)).await?;
+    }
+    Ok((added, removed))
+}
+
+/// Announces each change by itself. The group has this version already, for the first of them.
+async fn tell_one_by_one(
+    app: &App,
+    db: &mut PgSession,
+    group: GroupId,
+    differences: &[Difference],
+    mut version: i64,
+    outcome: &mut Outcome,
+) -> Result<(), Failure> {
+    let by = author(db, group).await?;
+    // Removed members come last, and are told nothing after their own removal.
+    let (gone, others): (Vec<&Difference>, Vec<&Difference>) = differences.iter().partition(|d| d.is_gone());
+    let mut told = Vec::new();
+    for (place, difference) in others.into_iter().chain(gone).enumerate() {
+        if place > 0 {
+            version = conversations::raise_for_info(db, group).await?;
+        }
+        tell_of_change(app, db, group, difference, told.clone(), (by, version), outcome).await?;
+        if difference.is_gone() {
+            told.push(difference.user_id);
+        }
+    }
+    Ok(())
+}
+
+/// Takes the removals out of these differences if they are too many for one transaction, and begins to remove in parts.
+async fn without_many_removals(
+    app: &App,
+    db: &mut PgSession,
+    community: &CommunityId,
+    mut differences: Vec<Difference>,
+) -> Result<Vec<Difference>, Failure> {
+    let gone: Vec<UserId> = differences.iter().filter(|d| d.is_gone()).map(|d| d.user_id).collect();
+    if removed_together(app, db, &gone).await?.len() < gone.len() {
+        community_removals::begin(db, community).await?;
+        differences.retain(|difference| !difference.is_gone());
+    }
+    Ok(differences)
+}
+
+/// Removes a part of the members who no longer belong to the community. Only the last part is announced to the other
+/// members. Returns true if nobody was left.
+pub async fn remove_part(
+    app: &App,
+    db: &mut PgSession,
+    community: &CommunityId,
+    group: GroupId,
+    outcome: &mut Outcome,
+) -> Result<bool, Failure> {
+    let mut gone = community_removals::list_gone(db, community, group, REMOVED_TOGETHER as i64 + 1).await?;
+    let left: Vec<UserId> = gone.iter().map(|difference| difference.user_id).collect();
+    let removed = removed_together(app, db, &left).await?;
+    if removed.is_empty() {
+        return Ok(gone.is_empty());
+    }
+    lock(db, group).await?;
+    group_members::delete_members(db, group, &removed).await?;
+    let version = conversations::raise_for_info(db, group).await?;
+    if removed.len() == gone.len() {
+        tell_of_info(app, db, group, true, version, outcome).await?;
+    }
+    gone.retain(|difference| removed.contains(&difference.user_id));
+    tell_of_removals(app, db, group, &gone, version, outcome).await?;
+    outcome.left(group, removed);
+    Ok(false)
+}
+
+/// Those of these users who can be removed in one transaction. Of those for whom more events wait than are kept, the
+/// oldest are deleted first, by `jobs::crowded`.
+async fn removed_together(app: &App, db: &mut PgSession, users: &[UserId]) -> sqlx::Result<Vec<UserId>> {
+    if users.is_empty() {
+        return Ok(Vec::new());
+    }
+    let first = &users[..users.len().min(REMOVED_TOGETHER)];
+    let most = app.max_waiting_events();
+    let (mut together, mut crowded, mut events) = (Vec::new(), Vec::new(), 0);
+    for (user, waiting) in purge::count_waiting(db, first, most + 1).await? {
+        if waiting > most {
+            crowded.push(user);
+        } else if together.is_empty() || events + waiting <= EVENTS_TOGETHER {
+            together.push(user);
+            events += waiting;
+        }
+    }
+    if !crowded.is_empty() {
+        app.crowded.push(&crowded);
+    }
+    Ok(together)
 }
 
 /// Stores an event for all members under its own id, with the change that made this version: the transaction is applied
@@ -260,7 +354,7 @@ async fn tell_of_removals(
 ) -> Result<(), Failure> {
     let by = author(db, group).await?;
     let (mut ids, mut bodies, mut users) = (Vec::new(), Vec::new(), Vec::new());
-    for gone in differences.iter().filter(|difference| difference.new_role.is_none()) {
+    for gone in differences.iter().filter(|difference| difference.is_gone()) {
         let user = gone.user_id;
         let event = MemberRemoved { group_id: group, user_id: user, username: &gone.username, removed_by: by, version };
         let event_id = Uuid::now_v7();

@@ -1,7 +1,8 @@
 //! `POST /community/progression`: the main backend reports a community, its members, and what one of them achieved.
 //!
 //! Everything is one transaction under an advisory lock on the community, so that two syncs of one community never run at
-//! once. It bypasses the fence of the group's partition, which is sound: it assigns no `seq`, writes no message, and of
+//! once, except that members who leave are removed from its group in parts if they are many (`jobs::removals`, under the
+//! same lock). It bypasses the fence of the group's partition, which is sound: it assigns no `seq`, writes no message, and of
 //! what a batch of sends numbers or counts it changes only the group's version, whose row both lock to raise it. It
 //! does change the group's members. The partition's commands read those under a share lock on the group
 //! (`store::groups::find_membership_locked`), which excludes the lock taken here, so that each command sees the

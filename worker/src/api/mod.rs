@@ -3,7 +3,7 @@
 
 mod auth;
 mod community_body;
-mod community_group;
+pub mod community_group;
 mod community_sync;
 mod conversations;
 mod export;

@@ -21,6 +21,7 @@ impl Handle for BanMember {
         }
         let sanction = context.impose(SanctionKind::Ban, self.0).await?;
         if is_member {
+            context.bound_waiting_events(&[user_id]).await?;
             // Also deletes the user's waiting events from the group, so it comes before new ones.
             group_members::delete_members(context.db, group_id, &[user_id]).await?;
         }

@@ -203,10 +203,14 @@ pub async fn apply_once(
 
 /// Opens the outcome that a command left when it was applied before.
 pub fn open_outcome(app: &App, envelope: &Envelope, sealed: Option<&[u8]>) -> Result<Outcome, Failure> {
+    Ok(open_outcome_of(app, CommandId(envelope.id), sealed)?.readdressed(envelope))
+}
+
+/// Does the same for something that is applied in the background.
+pub fn open_outcome_of(app: &App, command: CommandId, sealed: Option<&[u8]>) -> Result<Outcome, Failure> {
     let Some(sealed) = sealed else { return Ok(Outcome::default()) };
-    let plain = app.wire.open_outcome(envelope.id, sealed).map_err(|error| Failure::Fatal(error.into()))?;
-    let outcome: Outcome = postcard::from_bytes(&plain).map_err(|error| Failure::Fatal(error.into()))?;
-    Ok(outcome.readdressed(envelope))
+    let plain = app.wire.open_outcome(command.0, sealed).map_err(|error| Failure::Fatal(error.into()))?;
+    postcard::from_bytes(&plain).map_err(|error| Failure::Fatal(error.into()))
 }
 
 /// Runs a command of the query lane.

@@ -38,11 +38,12 @@ use crate::sessions::{Request, authenticate, held, missing, receipts, replay, re
 const GROUP: &str = "workers";
 const READ_COUNT: u64 = 256;
 const MAX_BLOCK: Duration = Duration::from_millis(500);
-/// An entry that another worker took and did not finish within this time is taken over.
-const ABANDONED_AFTER: Duration = Duration::from_secs(5);
+/// An entry that another worker took and has not spoken of for this long is taken over, before it is so old that gateways
+/// close the lane (`BACKLOG_MAX_AGE`, 5 s by default).
+const ABANDONED_AFTER: Duration = Duration::from_secs(3);
 /// A reader without entries that was silent for this long is gone, since a live one reads all the time.
 const GONE_AFTER: Duration = Duration::from_secs(60);
-const CLAIM_INTERVAL: Duration = Duration::from_secs(1);
+const CLAIM_INTERVAL: Duration = Duration::from_millis(500);
 const RETRY_PAUSE: Duration = Duration::from_millis(100);
 /// An entry that no worker knows is passed around at most this often, until its deadline.
 const PUT_BACK_AFTER: Duration = Duration::from_millis(100);
@@ -226,8 +227,7 @@ impl Queries {
         let draining = lifecycle.draining();
         let stream = self.app.keys.queries();
         let ticks = lifecycle.every_until_stopped(CLAIM_INTERVAL);
-        let keep =
-            self.under_way.clone().keep(self.app.redis.clone(), stream.clone(), GROUP, consumer(&self.app), ticks);
+        let keep = self.under_way.clone().keep(self.app.clone(), stream.clone(), GROUP, consumer(&self.app), ticks);
         lifecycle.spawn_until_stopped("queries-under-way", keep);
         let mut claimed_at = tokio::time::Instant::now();
         while !draining.is_cancelled() {
@@ -381,6 +381,7 @@ async fn put_back(app: Arc<App>, stream: String, raw: RawEntry) {
 /// Runs one piece of work, answers, and acknowledges its entries. Even a failure is answered. Returns what it cost.
 async fn run(app: Arc<App>, stream: String, work: Requests, taken: Taken, permit: OwnedSemaphorePermit) -> Duration {
     let (started, started_at) = (Instant::now(), SystemTime::now());
+    taken.begin();
     let trace = work.trace();
     let cost = async {
         let outcomes = match AssertUnwindSafe(carry_out(&app, work)).catch_unwind().await {
@@ -430,7 +431,7 @@ async fn finish(app: &App, stream: String, mut outcomes: Vec<Outcome>, taken: Ta
         app.publisher.settle(&app.redis, &messages, &done, Some(GROUP)).await
     };
     if let Err(error) = settle.await {
-        // The entries stay pending; after a while a worker handles them again.
+        // The entries stay pending, and after a while a worker handles them again. Of a slow query nothing is left.
         tracing::warn!(%error, "answers of queries could not be sent");
     }
 }

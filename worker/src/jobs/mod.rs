@@ -6,6 +6,7 @@ pub mod expiry;
 pub mod heartbeat;
 pub mod presence;
 pub mod purge;
+pub mod removals;
 pub mod report;
 pub mod retention;
 pub mod revocation;

@@ -354,6 +354,13 @@ pub struct Difference {
     pub new_role: Option<Role>,
 }
 
+impl Difference {
+    /// True for a user who left.
+    pub fn is_gone(&self) -> bool {
+        self.new_role.is_none()
+    }
+}
+
 /// The differences between a group and its community. Members of the community whose account is deleted do not count.
 pub async fn list_differences(
     db: &mut PgSession,

@@ -8,6 +8,7 @@ pub mod audit;
 pub mod changes;
 mod columns;
 pub mod communities;
+pub mod community_removals;
 pub mod conversations;
 pub mod departures;
 pub mod epoch;

@@ -181,6 +181,24 @@ pub async fn list_crowded_among(db: &mut PgSession, users: &[UserId], most: i64)
     typed(users)
 }
 
+/// How many events wait for each of these users, counted up to `most`.
+pub async fn count_waiting(db: &mut PgSession, users: &[UserId], most: i64) -> sqlx::Result<Vec<(UserId, i64)>> {
+    let rows = sqlx::query!(
+        r#"SELECT u.user_id AS "user_id!", w.waiting AS "waiting!"
+           FROM unnest($1::bigint[]) AS u (user_id)
+           CROSS JOIN LATERAL (
+               SELECT count(*) AS waiting FROM (
+                   SELECT FROM event_queue q WHERE q.user_id = u.user_id AND q.delivered_at IS NULL LIMIT $2
+               ) counted
+           ) w"#,
+        &raw(users),
+        most
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(rows.into_iter().map(|row| (UserId(row.user_id), row.waiting)).collect())
+}
+
 /// Deletes up to `limit` of a user's oldest waiting events, keeping the newest `kept`; returns how many.
 pub async fn delete_surplus_events(db: &mut PgSession, user: UserId, kept: i64, limit: i64) -> sqlx::Result<u64> {
     let deleted = sqlx::query!(

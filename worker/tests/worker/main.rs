@@ -5,6 +5,7 @@ mod before_send;
 mod blocking;
 mod changes;
 mod communities;
+mod community_removals;
 mod dead_letters;
 mod departures;
 mod direct;

@@ -6,8 +6,8 @@ use fred::prelude::*;
 use fred::types::CustomCommand;
 use serde_json::{Value, json};
 use shared::ids::{TokenId, UserId};
-use shared::redis::lanes;
-use shared::stream::{Internal, InternalReply};
+use shared::redis::lanes::{self, Backlog, Backlogs};
+use shared::stream::{FIELD, Internal, InternalReply};
 use sqlx::{Postgres, Transaction};
 
 use crate::harness::{DEADLINE, Harness};
@@ -272,22 +272,57 @@ async fn readers_that_are_gone_are_removed_from_the_group() {
     tokio::time::timeout(DEADLINE, removed).await.expect("one goes, and only that one");
 }
 
+/// What a gateway sees of the lane; it rejects everybody's queries if the oldest one is too old.
+async fn assert_open(harness: &Harness) -> Backlog {
+    let backlog = Backlogs::default().of(&harness.redis, &[harness.keys.queries()]).await.unwrap()[0];
+    assert!(backlog.age < harness.settings.common.backlog_max_age, "{backlog:?}");
+    backlog
+}
+
 /// Other workers take over abandoned queries, but not slow ones.
 #[tokio::test]
-async fn a_slow_query_is_carried_out_once() {
+async fn a_slow_query_is_carried_out_once_and_closes_no_lane() {
     const LONGER_THAN_ABANDONED: Duration = Duration::from_secs(7);
     let harness = Harness::start("slowonce").await;
     harness.add_worker().await;
     let [alice, bob] = harness.users(["alice", "bob"]).await;
     harness.send(alice, bob, "hello").await;
     let blocking = stop_reading(&harness).await;
-    ask_for_pages(&harness, alice, bob, 1).await;
-    tokio::time::sleep(LONGER_THAN_ABANDONED).await;
-    let deliveries: Vec<(String, String, u64, u64)> =
-        harness.redis.xpending(harness.keys.queries(), "workers", ("-", "+", 10u64)).await.unwrap();
+    let page = harness.prepare(alice, &json!({"type": "get_private_messages", "recipientId": bob}));
+    harness.append(&page).await;
+    let waits = "SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted AND relation = 'private_messages'::regclass)";
+    harness.until(waits).await;
+    let until = tokio::time::Instant::now() + LONGER_THAN_ABANDONED;
+    while tokio::time::Instant::now() < until {
+        assert_open(&harness).await;
+        let deliveries: Vec<(String, String, u64, u64)> =
+            harness.redis.xpending(&page.stream, "workers", ("-", "+", 10u64)).await.unwrap();
+        assert!(deliveries.iter().all(|(_, _, _, times)| *times == 1), "claimed by another: {deliveries:?}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
     blocking.rollback().await.unwrap();
-    assert_eq!(deliveries.len(), 1);
-    assert_eq!(deliveries[0].3, 1, "read once, claimed by nobody: {deliveries:?}");
+    assert_eq!(harness.answer(page.envelope.id).await["type"], "private_messages");
+}
+
+#[tokio::test]
+async fn a_dead_workers_query_is_taken_over_and_closes_no_lane() {
+    let harness = Harness::start("deadreader").await;
+    let alice = harness.user("alice").await;
+    // So that the group exists.
+    harness.expect(alice, json!({"type": "get_user_groups"}), "user_groups").await;
+    let query = harness.prepare(alice, &json!({"type": "get_user_groups"}));
+    let entry = harness.wire.entry(&query.stream, &query.envelope, &query.body);
+    let dies = "redis.call('XADD', KEYS[1], '*', ARGV[1], ARGV[2])
+                redis.call('XREADGROUP', 'GROUP', 'workers', 'dead', 'STREAMS', KEYS[1], '>')";
+    let stream = query.stream.as_str();
+    let words: Vec<fred::types::Value> =
+        vec![dies.into(), "1".into(), stream.into(), FIELD.into(), bytes::Bytes::from(entry).into()];
+    let () = harness.redis.custom(CustomCommand::new_static("EVAL", None, false), words).await.unwrap();
+    assert!(!harness.was_answered(query.envelope.id));
+    while assert_open(&harness).await.entries > 0 {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(harness.answer(query.envelope.id).await["type"], "user_groups");
 }
 
 /// Otherwise it would reappear on the devices of the user who hid it.

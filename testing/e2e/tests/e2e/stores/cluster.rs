@@ -1,11 +1,12 @@
 //! Redis as a cluster: users, operators, and primaries that die.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use client::{Client, event_type};
 use devstack::wait::SOON;
-use devstack::{Cluster, http};
+use devstack::{Cluster, http, wait};
 use e2e::{Deployment, Options, Talk, User};
 use serde_json::{Value, json};
 use tokio::time::Instant;
@@ -87,6 +88,40 @@ async fn people_talk_on_a_cluster() -> Result<()> {
     }
     let page = b.request_ok(json!({"type": "get_private_messages", "recipientId": alice.id, "limit": 10})).await?;
     ensure!(page["total"] == 56 && page["messages"][9]["messageId"] == missed[2], "{page}");
+    Ok(())
+}
+
+/// Also where a node names the one that has a channel's slot now.
+#[tokio::test(flavor = "multi_thread")]
+async fn people_talk_on_a_cluster_over_tls() -> Result<()> {
+    let deployment = Deployment::start("clustertls", Options { tls: true, gateways: 1, workers: 1, ..on_cluster() })?;
+    let [alice, bob] = deployment.users(["alice", "bob"])?;
+    let (mut a, mut b) = (deployment.login(0, &alice).await?, deployment.login(0, &bob).await?);
+    let sent = a.request_ok(direct(&bob, "before")).await?;
+    b.expect("new_message", |event| event["messageId"] == sent["messageId"], SOON).await?;
+    let cluster = deployment.cluster.as_ref().context("a cluster")?;
+    let mut followed = Vec::new();
+    for (at, node) in cluster.nodes.iter().enumerate().take(3) {
+        let listening = node.command(&["CLIENT", "LIST", "TYPE", "pubsub"])?;
+        let unencrypted = format!(" laddr=127.0.0.1:{} ", node.port());
+        ensure!(!listening.contains(&unencrypted), "{listening}");
+        let (channels, with_keys) = (cluster.channel_slots(at)?, cluster.slots(at, "*")?);
+        followed.push(channels.difference(&with_keys).cloned().collect::<BTreeSet<_>>());
+    }
+    ensure!(followed.iter().map(BTreeSet::len).sum::<usize>() > 0, "no channel is followed at its shard");
+    for (from, slots) in followed.iter().enumerate() {
+        let to = (from + 1) % 3;
+        cluster.half_move(slots, from, to)?;
+        cluster.finish_move(slots, from, to)?;
+    }
+    for (from, slots) in followed.iter().enumerate() {
+        let to = (from + 1) % 3;
+        wait::until("the moved channels are followed", SOON, || {
+            Ok(slots.is_subset(&cluster.channel_slots(to)?).then_some(()))
+        })?;
+    }
+    let sent = a.request_ok(direct(&bob, "after")).await?;
+    b.expect("new_message", |event| event["messageId"] == sent["messageId"], SOON).await?;
     Ok(())
 }
 
