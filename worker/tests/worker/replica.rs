@@ -198,13 +198,14 @@ async fn a_replica_that_dies_or_falls_silent_costs_no_errors() {
             true => site.replica.kill().unwrap(),
             false => site.network.set(Weather::Cut),
         }
+        // The first attempts may find a query under way, or a session that is still open.
         let asking = async {
-            for _ in 0..20 {
+            while site.fallbacks("failed") < failed + 3 {
                 assert_eq!(contents(&site.harness.expect(bob, page(alice), "private_messages").await), ["hello"]);
             }
         };
         tokio::time::timeout(SILENT_WITHIN, asking).await.expect("nobody waits for what does not answer");
-        assert!(site.fallbacks("failed") > failed && site.fallbacks("paused") > paused);
+        assert!(site.fallbacks("paused") > paused);
         match dies {
             true => site.replica.start().unwrap(),
             false => site.network.set(Weather::Fair),
