@@ -106,11 +106,15 @@ impl Replica {
         let database = self.database.clone();
         // One that opens too late for this query serves another.
         let opening = tokio::spawn(async move { database.acquire().await });
-        let Ok(Ok(Ok(mut session))) = timeout_at(end, opening).await else { return Err(Fallback::Failed) };
+        let mut session = match timeout_at(end, opening).await {
+            Ok(Ok(Ok(session))) => session,
+            Ok(Ok(Err(error))) => return Err(self.failed_with(&error)),
+            Ok(Err(_)) | Err(_) => return Err(Fallback::Failed),
+        };
         let mut pause = FIRST_PAUSE;
         loop {
             let progress = match timeout(MAX_WAIT, find_progress(&mut session, &position.lsn)).await {
-                Ok(progress) => progress.map_err(|_| Fallback::Failed)?,
+                Ok(progress) => progress.map_err(|error| self.failed_with(&error))?,
                 Err(_) => {
                     session.discard();
                     return Err(Fallback::Failed);
@@ -147,6 +151,11 @@ impl Replica {
             Err(_) => self.failed("a query took too long"),
         }
         Err(Fallback::Failed)
+    }
+
+    fn failed_with(&self, error: &sqlx::Error) -> Fallback {
+        self.failed(error);
+        Fallback::Failed
     }
 
     fn failed(&self, reason: impl Display) {
