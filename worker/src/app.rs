@@ -27,6 +27,7 @@ use crate::late_sessions::LateSessions;
 use crate::metrics::{Counts, WorkerMetrics};
 use crate::recent::Recent;
 use crate::store::epoch::CurrentEpoch;
+use crate::store::replica::Replica;
 use crate::store::session::Database;
 use crate::strangers::Strangers;
 use crate::webhooks::subscriptions::Subscriptions;
@@ -36,10 +37,12 @@ pub struct App {
     pub worker_id: WorkerId,
     pub settings: WorkerSettings,
     pub db: Database,
-    /// For leases and heartbeats only, so that nothing else can take its connections.
+    /// For leases, heartbeats and the primary's position only, so that nothing else can take its connections.
     pub control_db: Database,
     /// For storing messages only, see [`crate::store::sends::PLANNING`].
     pub sends_db: Database,
+    /// Absent without `DATABASE_REPLICA_URL`.
+    pub replica: Option<Replica>,
     /// The history of the database that the worker is in.
     pub epoch: Arc<CurrentEpoch>,
     pub redis: Client,

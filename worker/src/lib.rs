@@ -9,10 +9,12 @@ mod api;
 mod app;
 mod audiences;
 mod before_send;
+mod breaker;
 mod commands;
 mod consume;
 mod crowded;
 mod error;
+mod gathered;
 #[cfg(test)]
 mod golden;
 mod history;
@@ -71,15 +73,18 @@ use crate::late_sessions::LateSessions;
 use crate::metrics::{Counts, WorkerMetrics};
 use crate::recent::Recent;
 use crate::store::epoch::CurrentEpoch;
-use crate::store::session::{Database, Faults, milliseconds};
+use crate::store::replica::Replica;
+use crate::store::session::{Database, Server, milliseconds};
 use crate::strangers::Strangers;
 use crate::webhooks::Subscriptions;
 
 /// How long a transaction may stay idle, so that a worker stopped in the middle of one releases its partition.
 const IDLE_IN_TRANSACTION_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// One connection for leases and one for heartbeats.
-pub(crate) const CONTROL_CONNECTIONS: u32 = 2;
+/// One connection for leases, one for heartbeats, and with a replica one for the primary's position.
+pub(crate) fn control_connections(settings: &WorkerSettings) -> u32 {
+    2 + u32::from(settings.database_replica_url.is_some())
+}
 
 /// Starts everything and returns; the tasks belong to the lifecycle.
 ///
@@ -159,10 +164,12 @@ async fn connect(settings: WorkerSettings, lifecycle: &Lifecycle) -> anyhow::Res
     let epoch = Arc::new(CurrentEpoch::default());
     let metrics = WorkerMetrics::new();
     let [db, sends_db, control_db] = databases(&settings, &epoch, &metrics)?;
+    let replica = replica(&settings, &control_db, &epoch, &metrics)?;
     Ok(App {
         worker_id: WorkerId(Uuid::now_v7()),
         db,
         sends_db,
+        replica,
         control_db,
         epoch,
         redis: redis_options.client(lifecycle).context("REDIS_URL")?,
@@ -193,34 +200,65 @@ async fn connect(settings: WorkerSettings, lifecycle: &Lifecycle) -> anyhow::Res
 }
 
 /// The general pool; connections for `worker_pipelines` concurrent batches, set up for the one statement that stores
-/// messages; and those for leases and heartbeats.
+/// messages; and those for leases, heartbeats and the primary's position.
 fn databases(
     settings: &WorkerSettings,
     epoch: &Arc<CurrentEpoch>,
     metrics: &WorkerMetrics,
 ) -> anyhow::Result<[Database; 3]> {
-    let options: PgConnectOptions = settings.database_url.expose().parse().context("DATABASE_URL")?;
-    let options = options.application_name("chat-worker").statement_cache_capacity(settings.db_statement_cache);
-    let common = vec![
-        // Compiling a plan takes longer than any statement here.
-        ("jit", "off".to_owned()),
-        ("statement_timeout", milliseconds(settings.db_statement_timeout)),
-        ("idle_in_transaction_session_timeout", milliseconds(IDLE_IN_TRANSACTION_TIMEOUT)),
-    ];
+    let server = Arc::new(server(settings, &settings.database_url, epoch, metrics).context("DATABASE_URL")?);
+    let common = session_settings(settings.db_statement_timeout);
     let planning = store::sends::PLANNING.map(|(name, value)| (name, value.to_owned()));
     let for_sends = [common.as_slice(), &planning].concat();
-    let (faults, is_pooled) = (Arc::new(Faults::default()), settings.db_statement_cache == 0);
     let size = settings.db_max_connections - settings.worker_pipelines;
-    let pool = PgPoolOptions::new()
+    let database = |size, min, settings_of: &[_]| Database::new(server.clone(), pool(settings, size, min), settings_of);
+    Ok([
+        database(size, settings.db_min_connections, &common),
+        database(settings.worker_pipelines, 0, &for_sends),
+        database(control_connections(settings), 0, &common),
+    ])
+}
+
+/// The replica, unless there is none. `control` opens sessions with the primary.
+fn replica(
+    settings: &WorkerSettings,
+    control: &Database,
+    epoch: &Arc<CurrentEpoch>,
+    metrics: &WorkerMetrics,
+) -> anyhow::Result<Option<Replica>> {
+    let Some(url) = &settings.database_replica_url else { return Ok(None) };
+    let server = server(settings, url, epoch, metrics).context("DATABASE_REPLICA_URL")?.replica();
+    let size = u32::try_from(settings.query_concurrency)?;
+    let pool = pool(settings, size, settings.db_min_connections);
+    let database = Database::new(Arc::new(server), pool, &session_settings(store::replica::MAX_RUN));
+    Ok(Some(Replica::new(database, control.clone())))
+}
+
+fn server(
+    settings: &WorkerSettings,
+    url: &Secret,
+    epoch: &Arc<CurrentEpoch>,
+    metrics: &WorkerMetrics,
+) -> anyhow::Result<Server> {
+    let options: PgConnectOptions = url.expose().parse()?;
+    let options = options.application_name("chat-worker").statement_cache_capacity(settings.db_statement_cache);
+    let is_pooled = settings.db_statement_cache == 0;
+    Ok(Server::new(options, is_pooled, epoch.clone(), metrics.unreadable_rows.clone()))
+}
+
+fn session_settings(statement_timeout: Duration) -> Vec<(&'static str, String)> {
+    vec![
+        // Compiling a plan takes longer than any statement here.
+        ("jit", "off".to_owned()),
+        ("statement_timeout", milliseconds(statement_timeout)),
+        ("idle_in_transaction_session_timeout", milliseconds(IDLE_IN_TRANSACTION_TIMEOUT)),
+    ]
+}
+
+fn pool(settings: &WorkerSettings, size: u32, min: u32) -> PgPoolOptions {
+    PgPoolOptions::new()
         .idle_timeout(settings.db_idle_timeout)
         .acquire_timeout(settings.db_connection_timeout)
         .max_connections(size)
-        .min_connections(settings.db_min_connections.min(size));
-    let sends_pool = pool.clone().max_connections(settings.worker_pipelines).min_connections(0);
-    let control_pool = pool.clone().max_connections(CONTROL_CONNECTIONS).min_connections(0);
-    let database = |pool, settings: &[_]| {
-        let unreadable_rows = metrics.unreadable_rows.clone();
-        Database::new(pool, options.clone(), settings, faults.clone(), epoch.clone(), is_pooled, unreadable_rows)
-    };
-    Ok([database(pool, &common[..]), database(sends_pool, &for_sends[..]), database(control_pool, &common[..])])
+        .min_connections(min.min(size))
 }

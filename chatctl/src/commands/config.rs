@@ -18,7 +18,8 @@ const CONNECT_WITHIN: Duration = Duration::from_secs(3);
 pub enum ConfigCommand {
     /// Checks this environment, and the secret files it names, for a service; reports every problem.
     ///
-    /// For a worker, also checks the main backend's tables if the database answers and has been migrated.
+    /// For a worker, also checks the main backend's tables if the database answers and has been migrated, and says if
+    /// `DATABASE_REPLICA_URL` is not a replica.
     Check { service: Service },
 }
 
@@ -33,9 +34,27 @@ impl ConfigCommand {
         let ConfigCommand::Check { service } = self;
         match service {
             Service::Gateway => drop(GatewaySettings::from_env()?),
-            Service::Worker => check_database(&WorkerSettings::from_env()?).await?,
+            Service::Worker => {
+                let settings = WorkerSettings::from_env()?;
+                check_database(&settings).await?;
+                check_replica(&settings).await;
+            }
         }
         print_line("usable")
+    }
+}
+
+/// Says on stderr why the replica will not answer queries. That is not a problem of the settings: the primary answers them.
+async fn check_replica(settings: &WorkerSettings) {
+    let Some(url) = &settings.database_replica_url else { return };
+    let looking = async {
+        let mut connection = PgConnection::connect(url.expose()).await?;
+        sqlx::query_scalar::<_, bool>("SELECT pg_is_in_recovery()").fetch_one(&mut connection).await
+    };
+    match timeout(CONNECT_WITHIN, looking).await {
+        Ok(Ok(true)) => {}
+        Ok(Ok(false)) => eprintln!("DATABASE_REPLICA_URL is not a replica: the primary answers all queries"),
+        Ok(Err(_)) | Err(_) => eprintln!("the replica does not answer: the primary answers all queries"),
     }
 }
 

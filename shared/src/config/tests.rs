@@ -88,6 +88,19 @@ fn the_defaults_are_those_of_the_protocol() {
     assert_eq!((w.pfp_cache_max_size, w.pfp_cache_duration), (1000, Duration::from_secs(300)));
 }
 
+#[test]
+fn the_url_of_a_replica_is_checked_and_never_shown() {
+    assert!(worker(&[]).unwrap().database_replica_url.is_none());
+    let replica = worker(&[("DATABASE_REPLICA_URL", "postgres://u:hunter3@replica/chat")]).unwrap();
+    let shown = format!("{replica:?}");
+    assert!(
+        shown.contains("database_replica_url") && !shown.contains("hunter") && !shown.contains("@replica"),
+        "{shown}"
+    );
+    let problem = only_problem(worker(&[("DATABASE_REPLICA_URL", "replica:hunter3@h")]));
+    assert_eq!(problem, "DATABASE_REPLICA_URL: expected URL with the scheme postgres, postgresql");
+}
+
 /// Every setting has a default that its own parser accepts, or none; this finds declarations that contradict
 /// themselves.
 #[test]

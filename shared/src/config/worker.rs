@@ -56,7 +56,9 @@ settings! {
         bind_addr: SocketAddr = "BIND_ADDR", socket_address(), default("0.0.0.0:9090");
         /// Postgres. With `?sslmode=verify-full&sslrootcert=…` it connects over TLS, and verifies the server's name and certificate with the authorities in that PEM file (or the system's).
         database_url: Secret = "DATABASE_URL", url(&["postgres", "postgresql"]), required;
-        /// Maximum number of connections to Postgres, in addition to two for leases and heartbeats.
+        /// A streaming replica of Postgres that answers queries, with the same role and options; see `docs/deployment.md`. Without it the primary answers them.
+        database_replica_url: Option<Secret> = "DATABASE_REPLICA_URL", url(&["postgres", "postgresql"]), optional;
+        /// Maximum number of connections to Postgres, in addition to two for leases and heartbeats, and one with `DATABASE_REPLICA_URL`.
         db_max_connections: u32 = "DB_MAX_CONNECTIONS", integer(2, 1_000), default("10");
         /// Connections to Postgres that are kept open.
         db_min_connections: u32 = "DB_MIN_CONNECTIONS", integer(0, 1_000), default("2");
@@ -208,7 +210,10 @@ impl WorkerSettings {
     }
 
     fn check(&self, reader: &mut Reader<'_>) {
-        check_database_tls(self.database_url.expose(), reader);
+        check_database_tls("DATABASE_URL", self.database_url.expose(), reader);
+        if let Some(replica) = &self.database_replica_url {
+            check_database_tls("DATABASE_REPLICA_URL", replica.expose(), reader);
+        }
         if self.db_min_connections > self.db_max_connections {
             reader.problem("DB_MIN_CONNECTIONS must not be more than DB_MAX_CONNECTIONS");
         }
@@ -232,7 +237,7 @@ impl WorkerSettings {
 }
 
 /// Problems that the connection would find only later, or never.
-fn check_database_tls(url: &str, reader: &mut Reader<'_>) {
+fn check_database_tls(name: &str, url: &str, reader: &mut Reader<'_>) {
     let parameters = || url.split_once('?').into_iter().flat_map(|(_, query)| query.split('&'));
     let value = |names: &[&str]| {
         let mut pairs = parameters().filter_map(|parameter| parameter.split_once('='));
@@ -240,12 +245,12 @@ fn check_database_tls(url: &str, reader: &mut Reader<'_>) {
     };
     let Some(authorities) = value(&["sslrootcert", "ssl-root-cert", "ssl-ca"]) else { return };
     if !matches!(value(&["sslmode", "ssl-mode"]), Some("verify-full" | "verify-ca")) {
-        reader.problem("DATABASE_URL: sslrootcert verifies nothing without sslmode=verify-full (or verify-ca)");
+        reader.problem(format!("{name}: sslrootcert verifies nothing without sslmode=verify-full (or verify-ca)"));
     }
     // A path with escapes is left to the connection.
     if !authorities.contains('%')
         && let Err(problem) = tls::read_authorities(authorities)
     {
-        reader.problem(format!("DATABASE_URL: sslrootcert: {problem}"));
+        reader.problem(format!("{name}: sslrootcert: {problem}"));
     }
 }

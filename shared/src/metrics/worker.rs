@@ -8,6 +8,12 @@ pub const OUTCOMES: &[&str] = &["applied", "rejected", "retried", "dead_letter",
 /// If a page was in the cache; `beyond` reaches further back than is cached.
 pub const CACHE_RESULTS: &[&str] = &["hit", "miss", "beyond"];
 
+/// Where queries are answered.
+pub const DATABASES: &[&str] = &["primary", "replica"];
+
+/// Why the primary answers a query in the replica's place; `docs/deployment.md` explains them.
+pub const FALLBACKS: &[&str] = &["lagging", "diverged", "failed", "paused", "unknown"];
+
 /// How delivery attempts of webhooks end.
 pub const DELIVERY_OUTCOMES: &[&str] = &["delivered", "failed"];
 
@@ -57,6 +63,10 @@ crate::metrics_table! {
         pub publications: Counter = "chat_worker_publications_total";
         /// Time of one piece of work of the query lane, from reading it to its answer.
         pub query_seconds: Histogram = "chat_worker_query_seconds";
+        /// Queries, by the server that answered them.
+        pub queries: Family<Counter> = "chat_worker_queries_total", "database" in DATABASES;
+        /// Queries that the primary answered in the replica's place, by reason.
+        pub replica_fallbacks: Family<Counter> = "chat_worker_replica_fallbacks_total", "reason" in FALLBACKS;
         /// Missed events sent to users who connected or caught up.
         pub replayed: Counter = "chat_worker_replayed_events_total";
         /// Partitions that this worker owns.

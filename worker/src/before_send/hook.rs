@@ -10,10 +10,13 @@ use shared::webhooks::WebhookSecret;
 use tokio::sync::Semaphore;
 
 use super::answer::{self, Decision};
-use super::breaker::Breaker;
+use crate::breaker::Breaker;
 use crate::webhooks::client::Client;
 
 const RETRY_AFTER_SECONDS: u32 = 2;
+/// After so many failures in a row the hook is taken to be down, and one message in this time is asked about.
+const DOWN_AFTER: u32 = 5;
+const DOWN_PAUSE: Duration = Duration::from_secs(5);
 
 pub struct BeforeSend {
     client: Client,
@@ -39,7 +42,7 @@ impl BeforeSend {
             timeout: settings.before_send_timeout,
             on_failure: settings.before_send_on_failure,
             permits: Semaphore::new(settings.before_send_concurrency),
-            breaker: Breaker::default(),
+            breaker: Breaker::new(DOWN_AFTER, DOWN_PAUSE),
         }))
     }
 

@@ -5,7 +5,6 @@
 //! This module asks about one message, within bounds on time, concurrency and bytes. `consume` decides what waits in the meantime.
 
 mod answer;
-mod breaker;
 pub mod hook;
 mod question;
 

@@ -35,7 +35,7 @@ pub async fn list(
     // Reading one more than requested shows if there are more.
     let most = i64::from(limit) + 1;
     let rows = conversations::list_direct(db, user, most, i64::from(offset), MAX_UNREAD).await?;
-    quiet::mark_if_many(db, user, rows.first().map_or(0, |row| row.active_count)).await;
+    quiet::mark_if_many(app, db, user, rows.first().map_or(0, |row| row.active_count)).await;
     let found = rows.len();
     let mut bytes = 0;
     let fits = |row: &&ListedConversation| {

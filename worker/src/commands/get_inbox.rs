@@ -36,7 +36,7 @@ impl Handle for GetInbox {
         let mut rows = inbox::list_entries(context.db, user, after, limit as i64 + 1, MAX_UNREAD).await?;
         let found = rows.len();
         rows.truncate(limit);
-        quiet::mark_if_many(context.db, user, rows.first().map_or(0, |row| row.active_count)).await;
+        quiet::mark_if_many(context.app, context.db, user, rows.first().map_or(0, |row| row.active_count)).await;
         let messages = newest_messages(context, &rows).await?;
         rows.truncate(fitting(&rows, &messages));
         let next_cursor = rows.last().filter(|_| found > rows.len()).map(cursor);

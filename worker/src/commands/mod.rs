@@ -73,6 +73,8 @@ use crate::error::Failure;
 use crate::outcome::Outcome;
 use crate::store::applied;
 use crate::store::leases::{self, Lease};
+use crate::store::replica::{Fallback, Replica};
+use crate::store::session::PgSession;
 use crate::store::users;
 use crate::webhooks::record;
 pub use context::{Context, FoundMessage, Handle, derived_event_id};
@@ -213,26 +215,55 @@ pub fn open_outcome_of(app: &App, command: CommandId, sealed: Option<&[u8]>) -> 
     postcard::from_bytes(&plain).map_err(|error| Failure::Fatal(error.into()))
 }
 
-/// Runs a command of the query lane.
-pub async fn query(app: &App, envelope: &Envelope, command: Command) -> Result<Outcome, Failure> {
-    let Ok(command) = split(command) else {
-        return Err(Failure::Fatal(anyhow::anyhow!("a send command is in the query lane")));
-    };
-    let mut db = app.db.acquire().await?;
-    if !users::exists(&mut db, envelope.user).await? {
-        return Err(no_account().into());
-    }
-    let mut context = Context { app, db: &mut db, envelope, lease: None };
-    dispatch(command, &mut context).await
+/// What a user asks in the query lane.
+#[derive(Clone)]
+pub enum Query {
+    Command(Command),
+    /// One round of a `sync`.
+    Sync(SyncRound),
 }
 
-/// Answers one round of a `sync`.
-pub async fn sync(app: &App, envelope: &Envelope, round: SyncRound) -> Result<Outcome, Failure> {
+/// Answers a query: at the replica, unless the primary has to.
+pub async fn query(app: &App, envelope: &Envelope, query: Query) -> Result<Outcome, Failure> {
+    if let Some(replica) = &app.replica {
+        match query_replica(app, replica, envelope, query.clone()).await {
+            Ok(result) => {
+                app.metrics.queries.with("replica").increment(1);
+                return result;
+            }
+            Err(fallback) => app.metrics.replica_fallbacks.with(fallback.as_str()).increment(1),
+        }
+    }
+    app.metrics.queries.with("primary").increment(1);
     let mut db = app.db.acquire().await?;
-    if !users::exists(&mut db, envelope.user).await? {
+    answer(app, &mut db, envelope, query).await
+}
+
+async fn query_replica(
+    app: &App,
+    replica: &Replica,
+    envelope: &Envelope,
+    query: Query,
+) -> Result<Result<Outcome, Failure>, Fallback> {
+    let mut db = replica.acquire().await?;
+    let result = replica.run(answer(app, &mut db, envelope, query)).await;
+    if result.is_err() {
+        db.discard();
+    }
+    result
+}
+
+async fn answer(app: &App, db: &mut PgSession, envelope: &Envelope, query: Query) -> Result<Outcome, Failure> {
+    if !users::exists(db, envelope.user).await? {
         return Err(no_account().into());
     }
-    crate::sync::answer(app, &mut db, envelope, round).await
+    match query {
+        Query::Sync(round) => crate::sync::answer(app, db, envelope, round).await,
+        Query::Command(command) => match split(command) {
+            Ok(command) => dispatch(command, &mut Context { app, db, envelope, lease: None }).await,
+            Err(_) => Err(Failure::Fatal(anyhow::anyhow!("a send command is in the query lane"))),
+        },
+    }
 }
 
 /// The answer to a rejected command.

@@ -2,6 +2,7 @@
 
 use shared::ids::UserId;
 
+use crate::app::App;
 use crate::store::inbox;
 use crate::store::session::PgSession;
 
@@ -13,15 +14,29 @@ const MARKED_AT_ONCE: i64 = 100;
 const MAX_MARKED: i64 = 5_000;
 
 /// The list is right without it, only slower.
-pub async fn mark_if_many(db: &mut PgSession, user: UserId, active: i64) {
+pub async fn mark_if_many(app: &App, db: &mut PgSession, user: UserId, active: i64) {
     if active <= MAX_ACTIVE {
         return;
     }
-    for _ in 0..MAX_MARKED / MARKED_AT_ONCE {
-        match inbox::mark_quiet(db, user, MARKED_AT_ONCE).await {
-            Ok(marked) if marked == MARKED_AT_ONCE as u64 => {}
-            Ok(_) => return,
-            Err(error) => return tracing::warn!(%error, "the quiet conversations of a list were not marked"),
+    let marked = match db.is_replica() {
+        true => mark_at_primary(app, user).await,
+        false => mark(db, user, MAX_MARKED).await,
+    };
+    if let Err(error) = marked {
+        tracing::warn!(%error, "the quiet conversations of a list were not marked");
+    }
+}
+
+/// Marks a few, because a query may not take long at a replica; further lists mark the others.
+async fn mark_at_primary(app: &App, user: UserId) -> sqlx::Result<()> {
+    mark(&mut app.db.acquire().await?, user, MARKED_AT_ONCE).await
+}
+
+async fn mark(db: &mut PgSession, user: UserId, most: i64) -> sqlx::Result<()> {
+    for _ in 0..most / MARKED_AT_ONCE {
+        if inbox::mark_quiet(db, user, MARKED_AT_ONCE).await? < MARKED_AT_ONCE as u64 {
+            break;
         }
     }
+    Ok(())
 }

@@ -11,7 +11,6 @@ use fred::prelude::*;
 use futures_util::FutureExt;
 use parking_lot::Mutex;
 use shared::clock::Timestamp;
-use shared::commands::Command;
 use shared::config::WorkerSettings;
 use shared::ids::UserId;
 use shared::lifecycle::Lifecycle;
@@ -19,7 +18,7 @@ use shared::protocol::Rejection;
 use shared::publication::Header;
 use shared::redis::lanes::{self, RawEntry};
 use shared::redis::redirect::keyed;
-use shared::stream::{self, Body, Envelope, HttpRequest, Internal, InternalReply, SyncRound};
+use shared::stream::{self, Body, Envelope, HttpRequest, Internal, InternalReply};
 use shared::telemetry::traces::{KeyValue, Span, SpanKind, TraceContext, log_span};
 use shared::wire::DecodeError;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -27,7 +26,7 @@ use tracing::Instrument;
 
 use crate::api;
 use crate::app::App;
-use crate::commands;
+use crate::commands::{self, Query};
 use crate::consume::fair::{Bounds, FairQueue};
 use crate::consume::under_way::{Taken, UnderWay};
 use crate::error::{Failure, unpanicked, with_retries};
@@ -154,8 +153,7 @@ impl Kind {
 
 /// Requests that are answered together.
 enum Requests {
-    Query(Box<(Envelope, Command)>),
-    Sync(Box<(Envelope, SyncRound)>),
+    Query(Box<(Envelope, Query)>),
     Http(Box<(Envelope, HttpRequest)>),
     Session(Kind, Vec<Request>),
 }
@@ -165,7 +163,6 @@ impl Requests {
     fn user(&self) -> Option<UserId> {
         match self {
             Requests::Query(query) => Some(query.0.user),
-            Requests::Sync(query) => Some(query.0.user),
             Requests::Http(request) => Some(request.0.user),
             Requests::Session(..) => None,
         }
@@ -174,7 +171,6 @@ impl Requests {
     fn trace(&self) -> Option<TraceContext> {
         match self {
             Requests::Query(query) => query.0.trace,
-            Requests::Sync(query) => query.0.trace,
             Requests::Http(_) | Requests::Session(..) => None,
         }
     }
@@ -192,7 +188,6 @@ fn reject(app: &App, work: &Requests) -> Vec<Outcome> {
     app.metrics.rejections.with(rejection.code.as_str()).increment(1);
     match work {
         Requests::Query(query) => vec![commands::rejected(&query.0, &rejection)],
-        Requests::Sync(query) => vec![commands::rejected(&query.0, &rejection)],
         Requests::Http(request) => vec![api::rejected(&request.0, &rejection)],
         Requests::Session(..) => Vec::new(),
     }
@@ -304,11 +299,11 @@ impl Queries {
             match self.app.wire.open_entry(&stream, &raw.entry) {
                 Ok((envelope, body @ (Body::Client(_) | Body::System(_) | Body::WithMetadata(_)))) => {
                     let command = body.into_command().map(|(command, _)| command);
-                    let query = command.map(|command| Requests::Query(Box::new((envelope, command))));
+                    let query = command.map(|command| Requests::Query(Box::new((envelope, Query::Command(command)))));
                     sorted.extend(query.map(|query| (query, vec![raw.id])));
                 }
                 Ok((envelope, Body::Sync(round))) => {
-                    sorted.push((Requests::Sync(Box::new((envelope, round))), vec![raw.id]));
+                    sorted.push((Requests::Query(Box::new((envelope, Query::Sync(round)))), vec![raw.id]));
                 }
                 Ok((envelope, Body::Internal(internal))) => {
                     let kind = match internal {
@@ -439,12 +434,8 @@ async fn finish(app: &App, stream: String, mut outcomes: Vec<Outcome>, taken: Ta
 async fn carry_out(app: &App, work: Requests) -> Vec<Outcome> {
     match work {
         Requests::Query(query) => {
-            let (envelope, command) = *query;
-            vec![answer_query(app, &envelope, || commands::query(app, &envelope, command.clone())).await]
-        }
-        Requests::Sync(query) => {
-            let (envelope, round) = *query;
-            vec![answer_query(app, &envelope, || commands::sync(app, &envelope, round.clone())).await]
+            let (envelope, query) = *query;
+            vec![answer_query(app, &envelope, query).await]
         }
         Requests::Http(request) => {
             let (envelope, request) = *request;
@@ -512,15 +503,11 @@ async fn answer_sessions(app: &App, kind: Kind, requests: Vec<Request>) -> Vec<O
     }
 }
 
-async fn answer_query<F: Future<Output = Result<Outcome, Failure>>>(
-    app: &App,
-    envelope: &Envelope,
-    carry_out: impl Fn() -> F,
-) -> Outcome {
+async fn answer_query(app: &App, envelope: &Envelope, query: Query) -> Outcome {
     let result = if Timestamp::now() > envelope.deadline {
         Err(commands::expired().into())
     } else {
-        with_retries(|| unpanicked(carry_out())).await
+        with_retries(|| unpanicked(commands::query(app, envelope, query.clone()))).await
     };
     let rejection = match result {
         Ok(outcome) => {

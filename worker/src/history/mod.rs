@@ -197,14 +197,13 @@ async fn from_window(
         app.metrics.history_cache.with("beyond").increment(1);
         return Ok(None);
     }
-    let window = match Window::find(app, conversation, scope.version).await {
+    let window = match Window::find(app, conversation, scope.version, db.epoch()).await {
         Some(window) => {
             app.metrics.history_cache.with("hit").increment(1);
             window
         }
         None => {
             app.metrics.history_cache.with("miss").increment(1);
-            let epoch = app.epoch.current();
             let rows = history::list_newest(db, conversation, most).await?;
             let covers_after = match rows.first() {
                 Some(oldest) if rows.len() as i64 == most => oldest.seq - 1,
@@ -212,7 +211,7 @@ async fn from_window(
                 _ => 0,
             };
             let entries = entry::open(app, db, &rows).await?;
-            let window = Window { epoch, version: scope.version, covers_after, entries };
+            let window = Window { epoch: db.epoch(), version: scope.version, covers_after, entries };
             window.store(app, conversation).await;
             window
         }

@@ -50,8 +50,8 @@ pub fn may_hold(most: i64, scope: &Scope, range: &Range) -> bool {
 }
 
 impl Window {
-    /// The window kept at this version.
-    pub async fn find(app: &App, conversation: ConversationId, version: i64) -> Option<Window> {
+    /// The window kept at this version, of this epoch.
+    pub async fn find(app: &App, conversation: ConversationId, version: i64, epoch: Epoch) -> Option<Window> {
         let key = app.keys.conversation_cache(conversation);
         let get = keyed!(&app.redis, key, |sender, key| async move { sender.get(key).await });
         let read = tokio::time::timeout(MAX_WAIT, get);
@@ -67,7 +67,7 @@ impl Window {
         // Sealed under a key that is gone, or written by another version of the program: treated as missing.
         let json = app.wire.open_window(context(conversation), &sealed).ok()?;
         let window: Window = serde_json::from_slice(&json).ok()?;
-        (window.version == version && window.epoch == app.epoch.current()).then_some(window)
+        (window.version == version && window.epoch == epoch).then_some(window)
     }
 
     pub async fn store(&self, app: &App, conversation: ConversationId) {

@@ -128,7 +128,9 @@ impl Stores {
         let size = f64::from(pools.iter().map(|pool| pool.size()).sum::<u32>());
         app.metrics.db_connections.set(size);
         app.metrics.db_connections_busy.set(size - pools.iter().map(|pool| pool.num_idle()).sum::<usize>() as f64);
-        app.metrics.db_connections_max.set(f64::from(app.settings.db_max_connections + crate::CONTROL_CONNECTIONS));
+        app.metrics
+            .db_connections_max
+            .set(f64::from(app.settings.db_max_connections + crate::control_connections(&app.settings)));
         if self.database.answers() {
             self.look_at_main_backend(app).await;
             self.look_at_own_tables(app).await;

@@ -28,6 +28,7 @@ pub mod personal_data;
 pub mod presence;
 pub mod purge;
 pub mod replay;
+pub mod replica;
 pub mod reports;
 pub mod revocations;
 pub mod sanctions;

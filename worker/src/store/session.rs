@@ -12,6 +12,7 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::{self, BoxStream};
 use futures_util::{FutureExt, StreamExt, TryFutureExt, TryStreamExt};
 use metrics::Counter;
+use shared::ids::Epoch;
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::types::PgInterval;
 use sqlx::postgres::{
@@ -34,11 +35,42 @@ pub fn interval(duration: Duration) -> PgInterval {
 /// Sessions are not replaced more often; otherwise a fault that new ones also have would only make Postgres fork.
 const MIN_INTERVAL: Duration = Duration::from_millis(100);
 
+/// A server, as all pools of sessions with it see it.
+#[derive(Debug)]
+pub struct Server {
+    options: PgConnectOptions,
+    /// It only answers queries, and never begins an epoch.
+    is_replica: bool,
+    /// A pooler is in front of it.
+    is_pooled: bool,
+    /// The epoch that this worker is in.
+    epoch: Arc<CurrentEpoch>,
+    unreadable_rows: Counter,
+    faults: Faults,
+}
+
+impl Server {
+    pub fn new(options: PgConnectOptions, is_pooled: bool, epoch: Arc<CurrentEpoch>, unreadable_rows: Counter) -> Self {
+        Server { options, is_replica: false, is_pooled, epoch, unreadable_rows, faults: Faults::default() }
+    }
+
+    pub fn replica(self) -> Self {
+        Server { is_replica: true, ..self }
+    }
+
+    fn observe(&self, error: &sqlx::Error) {
+        // What is wrong with a replica is logged where it is used.
+        if self.faults.observe(error) && !self.is_replica {
+            tracing::warn!(%error, "sessions with Postgres are ended, and new ones opened");
+        }
+    }
+}
+
 /// When a session was last found to be faulty. Sessions that were opened earlier are not used again, because what
 /// happened to one (a table changed, the server became read-only, a pooler mixed up statements) happened to the others,
 /// too.
 #[derive(Debug)]
-pub struct Faults {
+struct Faults {
     created: Instant,
     /// Nanoseconds since `created`.
     latest: AtomicU64,
@@ -55,15 +87,17 @@ impl Faults {
         self.created.elapsed().as_nanos() as u64
     }
 
-    fn observe(&self, error: &sqlx::Error) {
+    /// True if sessions are ended because of this error.
+    fn observe(&self, error: &sqlx::Error) -> bool {
         if Fault::of(error) != Fault::Session {
-            return;
+            return false;
         }
         let (now, latest) = (self.now(), self.latest.load(Ordering::Acquire));
-        if latest == 0 || now.saturating_sub(latest) > MIN_INTERVAL.as_nanos() as u64 {
+        let ends = latest == 0 || now.saturating_sub(latest) > MIN_INTERVAL.as_nanos() as u64;
+        if ends {
             self.latest.fetch_max(now, Ordering::AcqRel);
-            tracing::warn!(%error, "sessions with Postgres are ended, and new ones opened");
         }
+        ends
     }
 
     /// True if a session of this age was opened after the last fault.
@@ -86,24 +120,15 @@ pub enum Use {
 #[derive(Clone, Debug)]
 pub struct Database {
     pool: PgPool,
-    faults: Arc<Faults>,
+    server: Arc<Server>,
     usage: Use,
-    unreadable_rows: Counter,
 }
 
 impl Database {
-    /// Opens sessions on demand. `settings` are set in each of them; all pools of the same server share `faults` and
-    /// `epoch`.
-    pub fn new(
-        pool: PgPoolOptions,
-        options: PgConnectOptions,
-        settings: &[(&'static str, String)],
-        faults: Arc<Faults>,
-        epoch: Arc<CurrentEpoch>,
-        pooled: bool,
-        unreadable_rows: Counter,
-    ) -> Self {
-        let (options, usage) = if pooled {
+    /// Opens sessions on demand. `settings` are set in each of them.
+    pub fn new(server: Arc<Server>, pool: PgPoolOptions, settings: &[(&'static str, String)]) -> Self {
+        let options = server.options.clone();
+        let (options, usage) = if server.is_pooled {
             // Poolers reject settings that they cannot restore for the next client.
             let begin = settings
                 .iter()
@@ -112,31 +137,31 @@ impl Database {
         } else {
             (options.options(settings.iter().map(|(name, value)| (*name, value.as_str()))), Use::Direct)
         };
-        let of_pool = faults.clone();
+        let (acquires, connects) = (server.clone(), server.clone());
         // Behind a pooler, a session may be in another history without being new, so only the heartbeat checks there.
-        let looks = !pooled;
+        let looks = !server.is_pooled && !server.is_replica;
         let pool = pool
             // A broken session shows in the statement, which is then tried again; checking first would double the round
             // trips.
             .test_before_acquire(false)
-            .before_acquire(move |_, meta| std::future::ready(Ok(of_pool.spares(meta.age))).boxed())
+            .before_acquire(move |_, meta| std::future::ready(Ok(acquires.faults.spares(meta.age))).boxed())
             .after_connect(move |connection, _| {
-                let epoch = epoch.clone();
-                async move { if looks { epoch.check(connection).await } else { Ok(()) } }.boxed()
+                let server = connects.clone();
+                async move { if looks { server.epoch.check(connection).await } else { Ok(()) } }.boxed()
             })
             .connect_lazy_with(options);
-        Database { pool, faults, usage, unreadable_rows }
+        Database { pool, server, usage }
     }
 
     /// # Errors
     /// When no session is free or can be opened in time.
     pub async fn acquire(&self) -> sqlx::Result<PgSession> {
-        let connection = self.pool.acquire().await.inspect_err(|error| self.faults.observe(error))?;
+        let connection = self.pool.acquire().await.inspect_err(|error| self.server.observe(error))?;
         Ok(PgSession {
             connection,
-            faults: self.faults.clone(),
+            server: self.server.clone(),
             usage: self.usage.clone(),
-            unreadable_rows: self.unreadable_rows.clone(),
+            epoch: self.server.epoch.current(),
             is_in_transaction: false,
             acquired_at: Instant::now(),
         })
@@ -164,9 +189,9 @@ impl Database {
 #[derive(Debug)]
 pub struct PgSession {
     connection: PoolConnection<Postgres>,
-    faults: Arc<Faults>,
+    server: Arc<Server>,
     usage: Use,
-    unreadable_rows: Counter,
+    epoch: Epoch,
     is_in_transaction: bool,
     acquired_at: Instant,
 }
@@ -179,7 +204,22 @@ impl PgSession {
 
     /// False if a session has been found to be faulty since this one was acquired.
     pub fn is_spared(&self) -> bool {
-        self.faults.spares(self.held_for())
+        self.server.faults.spares(self.held_for())
+    }
+
+    /// The epoch that this worker was in when it was acquired.
+    pub fn epoch(&self) -> Epoch {
+        self.epoch
+    }
+
+    /// True if nothing can be written.
+    pub fn is_replica(&self) -> bool {
+        self.server.is_replica
+    }
+
+    /// Closes a session that may never answer again. The pool would examine it, and wait.
+    pub fn discard(mut self) {
+        self.connection.close_on_drop();
     }
 
     /// # Errors
@@ -190,13 +230,13 @@ impl PgSession {
             Use::Pooled { begin } => Some(begin.to_string().into()),
         };
         let began = begin_on(&mut self.connection, begin).await;
-        began.inspect_err(|error| self.faults.observe(error))?;
+        began.inspect_err(|error| self.server.observe(error))?;
         self.is_in_transaction = true;
         Ok(PgTransaction { session: self })
     }
 
     pub fn count_unreadable(&self) {
-        self.unreadable_rows.increment(1);
+        self.server.unreadable_rows.increment(1);
     }
 }
 
@@ -239,8 +279,8 @@ impl PgTransaction<'_> {
     /// # Errors
     /// Like any statement; it is then unknown if the transaction was committed.
     pub async fn commit(self) -> sqlx::Result<()> {
-        let PgSession { connection, faults, is_in_transaction, .. } = &mut *self.session;
-        PgTransactionManager::commit(connection).await.inspect_err(|error| faults.observe(error))?;
+        let PgSession { connection, server, is_in_transaction, .. } = &mut *self.session;
+        PgTransactionManager::commit(connection).await.inspect_err(|error| server.observe(error))?;
         *is_in_transaction = false;
         Ok(())
     }
@@ -321,8 +361,8 @@ impl<'c> Executor<'c> for &'c mut PgSession {
         'c: 'e,
         E: 'q + Execute<'q, Postgres>,
     {
-        let faults = self.faults.clone();
-        self.run(query).inspect_err(move |error| faults.observe(error)).boxed()
+        let server = self.server.clone();
+        self.run(query).inspect_err(move |error| server.observe(error)).boxed()
     }
 
     fn fetch_optional<'e, 'q: 'e, E>(self, query: E) -> BoxFuture<'e, sqlx::Result<Option<PgRow>>>
@@ -362,7 +402,7 @@ pub mod tests {
     impl Database {
         /// As after an error that only a new session mends.
         pub fn observe_fault(&self) {
-            self.faults.observe(&sqlx::Error::Io(std::io::ErrorKind::ConnectionReset.into()));
+            self.server.observe(&sqlx::Error::Io(std::io::ErrorKind::ConnectionReset.into()));
         }
     }
 
@@ -383,8 +423,8 @@ pub mod tests {
         let others = PgPool::connect(&url).await.unwrap();
         sqlx::migrate!("../migrations").run(&others).await.unwrap();
         let one = PgPoolOptions::new().max_connections(1);
-        let (options, faults, epoch) = (url.parse().unwrap(), Arc::default(), Arc::default());
-        (Database::new(one, options, &[], faults, epoch, pooled, Counter::noop()), others)
+        let server = Server::new(url.parse().unwrap(), pooled, Arc::default(), Counter::noop());
+        (Database::new(Arc::new(server), one, &[]), others)
     }
 
     /// As for a pooler, where there is none: the backend lasts as long as the session.

@@ -118,13 +118,15 @@ impl Harness {
     /// Starts in a database where these statements ran before our migrations.
     pub async fn on_tables(label: &str, settings: &[(&str, &str)], tables: &str) -> Harness {
         let label = label.to_owned();
-        let (database_url, redis_url) = tokio::task::spawn_blocking(move || {
-            (devstack::testing::fresh_database(&label).unwrap(), devstack::testing::redis_url().unwrap())
-        })
-        .await
-        .unwrap();
+        let fresh = tokio::task::spawn_blocking(move || devstack::testing::fresh_database(&label).unwrap());
+        Self::in_database(&fresh.await.unwrap(), settings, tables).await
+    }
+
+    /// Starts in this database, which is empty.
+    pub async fn in_database(database_url: &str, settings: &[(&str, &str)], tables: &str) -> Harness {
+        let redis_url = tokio::task::spawn_blocking(|| devstack::testing::redis_url().unwrap()).await.unwrap();
         let own = [
-            ("DATABASE_URL", database_url.as_str()),
+            ("DATABASE_URL", database_url),
             ("REDIS_URL", &redis_url),
             ("REDIS_PREFIX", &format!("t{}:", Uuid::new_v4().simple().to_string().split_at(12).0)),
             ("BIND_ADDR", "127.0.0.1:0"),
@@ -136,7 +138,7 @@ impl Harness {
         let environment: HashMap<String, String> =
             own.iter().chain(settings).map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         let settings = WorkerSettings::from_source(|name| environment.get(name).cloned()).unwrap();
-        let db = PgPool::connect(&database_url).await.unwrap();
+        let db = PgPool::connect(database_url).await.unwrap();
         sqlx::raw_sql(tables).execute(&db).await.unwrap();
         MIGRATIONS.run(&db).await.unwrap();
 
@@ -204,17 +206,19 @@ impl Harness {
 
     /// How often commands of this kind were tried again, by all workers of this process.
     pub fn retried(&self, command: &str) -> u64 {
-        let (command, outcome) = (format!("type=\"{command}\""), "outcome=\"retried\"");
-        let rendered = metrics().render();
-        let line = rendered.lines().find(|line| line.contains(&command) && line.contains(outcome));
-        line.and_then(|line| line.rsplit(' ').next()?.parse().ok()).unwrap_or(0)
+        self.counted("chat_worker_commands_total", &[&format!("type=\"{command}\""), "outcome=\"retried\""])
     }
 
     /// Rows that could not be read, by all workers of this process.
     pub fn unreadable_rows(&self) -> u64 {
+        self.counted("chat_worker_unreadable_rows_total", &[])
+    }
+
+    /// A counter with these labels, of all workers of this process.
+    pub fn counted(&self, name: &str, labels: &[&str]) -> u64 {
         let rendered = metrics().render();
-        let line = rendered.lines().find(|line| line.starts_with("chat_worker_unreadable_rows_total"));
-        line.and_then(|line| line.rsplit(' ').next()?.parse().ok()).unwrap_or(0)
+        let fits = |line: &&str| line.starts_with(name) && labels.iter().all(|label| line.contains(label));
+        rendered.lines().find(fits).and_then(|line| line.rsplit(' ').next()?.parse().ok()).unwrap_or(0)
     }
 
     /// The number of dead letters.

@@ -28,6 +28,7 @@ mod plans;
 mod purging;
 mod queries;
 mod reactions_and_pins;
+mod replica;
 mod retention;
 mod sending;
 mod sessions;

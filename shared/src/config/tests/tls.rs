@@ -40,6 +40,9 @@ fn tls_that_would_verify_nothing_is_refused_at_the_start() {
         let problem = only_problem(database(&query));
         assert!(problem.contains("verifies nothing") && !problem.contains("hunter2"), "{problem}");
     }
+    let replica = "postgres://u:hunter2@h/chat?sslrootcert=/nonexistent&sslmode=verify-full";
+    let problem = only_problem(worker(&[("DATABASE_REPLICA_URL", replica)]));
+    assert!(problem.starts_with("DATABASE_REPLICA_URL: sslrootcert: ") && !problem.contains("hunter2"), "{problem}");
     let unreadable = only_problem(database("sslmode=verify-full&sslrootcert=/nonexistent"));
     assert!(unreadable.contains("/nonexistent"), "{unreadable}");
     std::fs::remove_dir_all(&folder).unwrap();

@@ -5,7 +5,8 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use devstack::{Scratch, wait};
+use devstack::fleet::READY_TIMEOUT;
+use devstack::{Scratch, http, wait};
 use e2e::{Deployment, Options, WORKER_ROLE};
 use serde_json::json;
 use tokio::time::Instant;
@@ -154,4 +155,41 @@ async fn postgres_faults_reject_commands_in_time_and_service_resumes() -> Result
     let still: Vec<_> = deployment.fleet.servers().map(|server| server.pid()).collect();
     assert_eq!(still, pids);
     deployment.fleet.servers().try_for_each(|server| server.check_alive())
+}
+
+/// With the rights of the workers' role; what happens to the replica is tried in `worker/tests/worker/replica.rs`.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fleets_queries_are_answered_by_a_replica() -> Result<()> {
+    let options = Options { gateways: 1, workers: 1, least_rights: true, ..Options::default() };
+    let mut deployment = Deployment::start("replica", options)?;
+    let scratch = Scratch::new("queries")?;
+    let replica = deployment.postgres.replicate(scratch.dir())?;
+    let worker = &mut deployment.fleet.workers[0];
+    let url = worker.spec().env.iter().find(|(name, _)| name == "DATABASE_URL").context("DATABASE_URL")?.1.clone();
+    let url = url.into_string().ok().context("a URL")?;
+    let port = |port: u16| format!(":{port}/");
+    let replica_url = url.replace(&port(deployment.postgres.port()), &port(replica.port()));
+    ensure!(replica_url != url, "{url} does not name the primary");
+    worker.set("DATABASE_REPLICA_URL", &replica_url);
+    worker.restart()?;
+    worker.wait_ready(READY_TIMEOUT)?;
+    let [alice, bob] = deployment.users(["alice", "bob"])?;
+    let mut client = deployment.login(0, &alice).await?;
+    let at_replica = || -> Result<u64> {
+        let metrics = http::get(&format!("{}/metrics", deployment.fleet.workers[0].url()))?.body;
+        let line = metrics.lines().find(|line| line.starts_with("chat_worker_queries_total{database=\"replica\"}"));
+        Ok(line.and_then(|line| line.split(' ').next_back()?.parse().ok()).unwrap_or(0))
+    };
+    let ends = Instant::now() + RECOVERS_WITHIN;
+    for sent in 1.. {
+        let send = json!({"type": "send_message", "recipientId": bob.id, "content": "x"});
+        client.request_ok(send).await?;
+        let page = client.request_ok(json!({"type": "get_messages", "recipientId": bob.id})).await?;
+        assert_eq!(page["pagination"]["total"], sent);
+        if at_replica()? >= 3 {
+            return Ok(());
+        }
+        ensure!(Instant::now() < ends, "the replica answers nothing");
+    }
+    Ok(())
 }

@@ -1,16 +1,14 @@
-//! Leaves a hook alone that does not answer, so that a dead one does not cost every message its whole timeout.
+//! Leaves something alone that does not answer, so that a dead one does not cost everybody who asks it the whole timeout.
 
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
-/// Failures in a row after which the hook is taken to be down.
-const DOWN_AFTER: u32 = 5;
-/// From then on one message in this time is asked about, to find out whether it is back.
-const PAUSE: Duration = Duration::from_secs(5);
-
-#[derive(Default)]
 pub struct Breaker {
+    /// Failures in a row after which it is taken to be down.
+    down_after: u32,
+    /// From then on it is asked once in this time, to find out whether it is back.
+    pause: Duration,
     state: Mutex<State>,
 }
 
@@ -22,6 +20,10 @@ struct State {
 }
 
 impl Breaker {
+    pub fn new(down_after: u32, pause: Duration) -> Self {
+        Breaker { down_after, pause, state: Mutex::default() }
+    }
+
     pub fn may_ask(&self) -> bool {
         self.may_ask_at(Instant::now())
     }
@@ -31,7 +33,7 @@ impl Breaker {
         match state.retry_at {
             None => true,
             Some(at) if at <= now => {
-                state.retry_at = Some(now + PAUSE);
+                state.retry_at = Some(now + self.pause);
                 true
             }
             Some(_) => false,
@@ -51,9 +53,9 @@ impl Breaker {
     fn failed_at(&self, now: Instant) -> bool {
         let mut state = self.state.lock();
         state.failures_in_a_row = state.failures_in_a_row.saturating_add(1);
-        let is_down = state.failures_in_a_row >= DOWN_AFTER;
+        let is_down = state.failures_in_a_row >= self.down_after;
         if is_down {
-            state.retry_at = Some(now + PAUSE);
+            state.retry_at = Some(now + self.pause);
         }
         is_down
     }
@@ -63,9 +65,12 @@ impl Breaker {
 mod tests {
     use super::*;
 
+    const DOWN_AFTER: u32 = 5;
+    const PAUSE: Duration = Duration::from_secs(5);
+
     #[test]
-    fn a_hook_that_is_down_is_asked_once_in_a_while() {
-        let (breaker, start) = (Breaker::default(), Instant::now());
+    fn what_is_down_is_asked_once_in_a_while() {
+        let (breaker, start) = (Breaker::new(DOWN_AFTER, PAUSE), Instant::now());
         for failure in 1..=DOWN_AFTER {
             assert!(breaker.may_ask_at(start));
             assert_eq!(breaker.failed_at(start), failure == DOWN_AFTER);
@@ -83,7 +88,7 @@ mod tests {
 
     #[test]
     fn failures_between_successes_do_not_add_up() {
-        let breaker = Breaker::default();
+        let breaker = Breaker::new(DOWN_AFTER, PAUSE);
         for _ in 0..100 {
             assert!(!breaker.failed() && !breaker.failed());
             breaker.succeeded();
