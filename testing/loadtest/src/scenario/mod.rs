@@ -125,17 +125,22 @@ impl Stage {
         let begin = Instant::now();
         for (count, index) in range.clone().enumerate() {
             self.pacer.until(begin + Duration::from_secs_f64(count as f64 / self.plan.connect_rate)).await?;
-            let stage = self.clone();
-            logins.spawn_local(async move { (index, stage.log_in(index).await) });
+            let (stage, handler) = (self.clone(), handler.clone());
+            logins.spawn_local(async move {
+                let login = stage.log_in(index).await;
+                // Read from now on: what others do reaches it while more log in.
+                let connection = login.map(|login| {
+                    stage.note_login(&login);
+                    Connection::start(index, login, handler)
+                });
+                (index, connection)
+            });
         }
         let mut connections: Connections = (0..range.end).map(|_| None).collect();
         while let Some(login) = logins.join_next().await {
             let (index, login) = login.context("a login")?;
             match login {
-                Ok(login) => {
-                    self.note_login(&login);
-                    connections[index] = Some(Connection::start(index, login, handler.clone()));
-                }
+                Ok(connection) => connections[index] = Some(connection),
                 Err(error) => self.tally.borrow_mut().failed(&format!("login: {error:#}")),
             }
         }
