@@ -19,7 +19,7 @@ use crate::connection::{Close, Connection};
 use crate::egress::catch_up::catch_up;
 use crate::gateway::Gateway;
 
-/// The group's channel is no longer behind the user's than this, unless it was interrupted.
+/// The group's channel lags behind the user's by no more than this, unless it was interrupted.
 const GONE_WITHIN: Duration = Duration::from_secs(5);
 
 /// Carries out what a publication orders. One that this version does not know, or that came on the wrong channel, counts as unreadable.
@@ -207,74 +207,69 @@ mod tests {
     use crate::testing::{connection, gateway};
 
     const ALICE: UserId = UserId(1);
+    const GROUP: GroupId = GroupId(uuid::Uuid::from_u128(3));
+
+    /// Alice's connection, a member of `GROUP` that has caught up.
+    fn member(gateway: &Gateway) -> Arc<Connection> {
+        let hers = connection(1);
+        gateway.registry.insert(&hers);
+        gateway.registry.add_user(&hers, ALICE, 9);
+        gateway.registry.add_groups(&hers, &[GROUP]);
+        hers.release();
+        hers
+    }
+
+    fn publish(deliverer: &mut Deliverer, gateway: &Gateway, channel: &str, header: &Header) {
+        deliverer.publication(channel, &Bytes::from(gateway.wire.publication(channel, header, &[])));
+    }
 
     /// The user's shard may be faster than the group's.
     #[tokio::test(start_paused = true)]
     async fn a_member_stays_until_the_groups_shard_says_otherwise_or_it_was_lost() {
         let (gateway, _queues) = gateway(&[]);
-        let group = GroupId(uuid::Uuid::from_u128(3));
-        let hers = connection(1);
-        gateway.registry.insert(&hers);
-        gateway.registry.add_user(&hers, ALICE, 9);
+        let hers = member(&gateway);
         let mut deliverer = Deliverer::of_shard(gateway.clone());
-        let mut publish = |channel: String, header: Header| {
-            let publication = gateway.wire.publication(&channel, &header, &[]);
-            deliverer.publication(&channel, &Bytes::from(publication));
-        };
-        hers.release();
-        gateway.registry.add_groups(&hers, &[group]);
-        publish(gateway.keys.user_channel(ALICE), Header::Left { group });
-        assert!(hers.is_in(group));
-        publish(gateway.keys.group_channel(group), Header::Gone { users: vec![ALICE] });
-        assert!(!hers.is_in(group) && !hers.is_holding(), "she left, and has nothing to catch up on");
-        gateway.registry.add_groups(&hers, &[group]);
+        publish(&mut deliverer, &gateway, &gateway.keys.user_channel(ALICE), &Header::Left { group: GROUP });
+        assert!(hers.is_in(GROUP));
+        let gone = Header::Gone { users: vec![ALICE] };
+        publish(&mut deliverer, &gateway, &gateway.keys.group_channel(GROUP), &gone);
+        assert!(!hers.is_in(GROUP) && !hers.is_holding(), "she left, and has nothing to catch up on");
+        gateway.registry.add_groups(&hers, &[GROUP]);
         tokio::time::sleep(GONE_WITHIN + Duration::from_millis(1)).await;
-        assert!(!hers.is_in(group), "what the group's shard says was lost");
+        assert!(!hers.is_in(GROUP), "what the group's shard says was lost");
     }
 
     /// What the group's shard says of the end of the earlier membership, or of the later one, is lost.
     #[tokio::test(start_paused = true)]
     async fn who_comes_back_stays_and_who_leaves_again_does_not() {
         let (gateway, _queues) = gateway(&[]);
-        let group = GroupId(uuid::Uuid::from_u128(3));
-        let hers = connection(1);
-        gateway.registry.insert(&hers);
-        gateway.registry.add_user(&hers, ALICE, 9);
-        gateway.registry.add_groups(&hers, &[group]);
+        let hers = member(&gateway);
         let channel = gateway.keys.user_channel(ALICE);
         let mut deliverer = Deliverer::of_shard(gateway.clone());
-        let mut publish = |header: Header| {
-            deliverer.publication(&channel, &Bytes::from(gateway.wire.publication(&channel, &header, &[])));
-        };
-        publish(Header::Left { group });
-        publish(Header::Joined { group });
+        publish(&mut deliverer, &gateway, &channel, &Header::Left { group: GROUP });
+        publish(&mut deliverer, &gateway, &channel, &Header::Joined { group: GROUP });
         tokio::time::sleep(GONE_WITHIN + Duration::from_millis(1)).await;
-        assert!(hers.is_in(group), "she came back");
-        publish(Header::Left { group });
+        assert!(hers.is_in(GROUP), "she came back");
+        publish(&mut deliverer, &gateway, &channel, &Header::Left { group: GROUP });
         tokio::time::sleep(GONE_WITHIN + Duration::from_millis(1)).await;
-        assert!(!hers.is_in(group), "she left again");
+        assert!(!hers.is_in(GROUP), "she left again");
     }
 
     /// While publications go to all nodes, the user's channel is not followed at a shard, but the group's may have been until now.
     #[tokio::test(start_paused = true)]
     async fn who_has_come_back_catches_up_when_the_earlier_end_arrives() {
         let (gateway, _queues) = gateway(&[]);
-        let group = GroupId(uuid::Uuid::from_u128(3));
-        let hers = connection(1);
-        gateway.registry.insert(&hers);
-        gateway.registry.add_user(&hers, ALICE, 9);
-        gateway.registry.add_groups(&hers, &[group]);
+        let hers = member(&gateway);
+        let channel = gateway.keys.user_channel(ALICE);
         let mut deliverer = Deliverer::new(gateway.clone());
-        let mut publish = |channel: String, header: Header| {
-            deliverer.publication(&channel, &Bytes::from(gateway.wire.publication(&channel, &header, &[])));
-        };
-        publish(gateway.keys.user_channel(ALICE), Header::Left { group });
-        assert!(!hers.is_in(group));
-        publish(gateway.keys.user_channel(ALICE), Header::Joined { group });
-        assert!(hers.is_in(group));
+        publish(&mut deliverer, &gateway, &channel, &Header::Left { group: GROUP });
+        assert!(!hers.is_in(GROUP));
+        publish(&mut deliverer, &gateway, &channel, &Header::Joined { group: GROUP });
+        assert!(hers.is_in(GROUP));
         hers.begin_catch_up();
         hers.release();
-        publish(gateway.keys.group_channel(group), Header::Gone { users: vec![ALICE] });
+        let gone = Header::Gone { users: vec![ALICE] };
+        publish(&mut deliverer, &gateway, &gateway.keys.group_channel(GROUP), &gone);
         assert!(hers.is_holding(), "she catches up, and then follows the group again");
     }
 

@@ -148,14 +148,25 @@ impl Publisher {
 
     async fn publish_all(&self, client: &Client, messages: &[ChannelMessage], is_sharded: bool) -> Result<(), Error> {
         let mut redirections = Redirections::default();
-        while let Err(error) = self.attempt(client, messages, is_sharded).await {
-            redirections.follow(error).await?;
-        }
-        Ok(())
+        let unheard = loop {
+            match self.attempt(client, messages, is_sharded).await {
+                Ok(unheard) => break unheard,
+                Err(error) => redirections.follow(error).await?,
+            }
+        };
+        // They may be for a gateway of release 0.1 that has started since [`Self::follow`] looked. Without its answer, a login
+        // there would fail.
+        self.attempt(client, &unheard, false).await.map(drop)
     }
 
-    async fn attempt(&self, client: &Client, messages: &[ChannelMessage], is_sharded: bool) -> Result<(), Error> {
-        let Some((last, before)) = messages.split_last() else { return Ok(()) };
+    /// Returns the answers that went to shards and reached nobody.
+    async fn attempt(
+        &self,
+        client: &Client,
+        messages: &[ChannelMessage],
+        is_sharded: bool,
+    ) -> Result<Vec<ChannelMessage>, Error> {
+        let Some((last, before)) = messages.split_last() else { return Ok(Vec::new()) };
         let one_node = one_node(client);
         let options = |message: &ChannelMessage| match is_sharded && self.keys.is_sharded(&message.channel) {
             true => None,
@@ -181,27 +192,15 @@ impl Publisher {
             }
         };
         let (told, last_told) = try_join(before, last).await?;
-        if is_sharded {
-            let told = told.into_array().into_iter().map(|told| told.as_u64()).chain([Some(last_told.into())]);
-            self.answer_everywhere(client, messages.iter().zip(told)).await?;
+        if !is_sharded {
+            return Ok(Vec::new());
         }
-        Ok(())
-    }
-
-    /// Publishes the answers that reached nobody through all nodes: they may be for a gateway of release 0.1 that has
-    /// started since [`Self::follow`] looked, and a login would be in vain without its answer.
-    async fn answer_everywhere(
-        &self,
-        client: &Client,
-        told: impl Iterator<Item = (&ChannelMessage, Option<u64>)>,
-    ) -> Result<(), Error> {
-        for (message, told) in told {
-            if told == Some(0) && self.keys.parse_channel(&message.channel) == Some(Channel::Gateway) {
-                let all_nodes = client.with_options(&one_node(client));
-                let _: u32 = all_nodes.publish(message.channel.as_str(), message.bytes.clone()).await?;
-            }
-        }
-        Ok(())
+        let told = told.into_array().into_iter().map(|told| told.as_u64()).chain([Some(last_told.into())]);
+        let is_unheard = |message: &ChannelMessage, told| {
+            told == Some(0) && self.keys.parse_channel(&message.channel) == Some(Channel::Gateway)
+        };
+        let unheard = messages.iter().zip(told).filter(|(message, told)| is_unheard(message, *told));
+        Ok(unheard.map(|(message, _)| message.clone()).collect())
     }
 }
 

@@ -27,7 +27,7 @@ thread_local! {
 pub trait Handler {
     /// `at` is when the bytes were read.
     fn text(&self, connection: &Rc<Connection>, text: &[u8], at: Instant);
-    /// False for an account whose messages are only taken from the socket, which costs this side the least.
+    /// False if what this account gets is only taken off the socket and thrown away, which costs the least.
     fn reads(&self, _index: usize) -> bool {
         true
     }

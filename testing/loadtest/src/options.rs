@@ -57,7 +57,7 @@ enum ScenarioOptions {
         /// How many watch
         #[arg(long, default_value_t = 10)]
         watchers: usize,
-        /// How many of them check what they are told, the others only take it from their sockets; default: all
+        /// How many of them check what they are told; the others throw it away unread; default: all
         #[arg(long)]
         readers: Option<usize>,
         /// Those who watch ask for comings and goings in batches

@@ -14,8 +14,9 @@ use crate::breaker::Breaker;
 use crate::webhooks::client::Client;
 
 const RETRY_AFTER_SECONDS: u32 = 2;
-/// After so many failures in a row the hook is taken to be down, and one message in this time is asked about.
+/// The hook counts as down after this many failures in a row.
 const DOWN_AFTER: u32 = 5;
+/// From then on it is asked about one message in this time.
 const DOWN_PAUSE: Duration = Duration::from_secs(5);
 
 pub struct BeforeSend {

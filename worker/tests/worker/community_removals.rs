@@ -80,7 +80,7 @@ async fn many_members_leave_a_community_in_parts() {
     assert_eq!(told(|p| p.json()["type"] == "member_removed"), ids);
 }
 
-/// The worker died after its commit: gateways still deliver the group's messages to those who are no members any more.
+/// The worker died after its commit: gateways still deliver the group's messages to those who are no longer members.
 #[tokio::test]
 async fn what_a_dead_worker_removed_is_told_by_another() {
     #[derive(Serialize)]

@@ -48,8 +48,8 @@ pub enum Report {
         channel: Arc<str>,
         order: u64,
     },
-    /// There is no connection to the node; `served` if there was one. `moved` if it was given up because the node has become
-    /// a replica of this one.
+    /// The connection to the node has ended, or could not be opened (`served` is false). `moved` names the node that has its
+    /// slots if it has become a replica.
     Ended {
         node: u64,
         served: bool,
@@ -79,6 +79,7 @@ pub struct Node {
     followed: HashMap<Arc<str>, u64>,
     asked: VecDeque<Asked>,
     checked_at: Option<Instant>,
+    /// Where its slots are, once it has become a replica.
     moved: Option<Moved>,
 }
 
