@@ -86,7 +86,7 @@ impl FanOut {
             connection.register(Waker::noop());
             connection.take_outgoing(&mut self.writing);
             frames += self.writing.len();
-            let bytes = self.writing.iter().map(|item| item.frame.len()).sum();
+            let bytes = self.writing.iter().map(|item| item.bytes.len()).sum();
             connection.written(bytes, self.writing.len(), &mut self.writing);
         }
         frames

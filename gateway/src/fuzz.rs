@@ -336,14 +336,14 @@ impl Client {
     fn take(&mut self) -> Vec<Bytes> {
         let mut taken = VecDeque::new();
         self.connection.take_outgoing(&mut taken);
-        let frames: Vec<Bytes> = taken.iter().map(|item| item.frame.clone()).collect();
+        let frames: Vec<Bytes> = taken.iter().map(|item| item.bytes.clone()).collect();
         self.largest_frame = frames.iter().map(Bytes::len).fold(self.largest_frame, usize::max);
         self.unread.append(&mut taken);
         frames
     }
 
     fn read(&mut self) {
-        let bytes = self.unread.iter().map(|item| item.frame.len()).sum();
+        let bytes = self.unread.iter().map(|item| item.bytes.len()).sum();
         if self.connection.written(bytes, self.unread.len(), &mut self.unread) {
             self.connection.take_receipts();
         }

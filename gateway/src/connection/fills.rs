@@ -10,7 +10,7 @@ use shared::stream::ReplayedEvent;
 use websocket::PreparedText;
 
 use crate::connection::Connection;
-use crate::connection::outbox::{Mark, Outgoing};
+use crate::connection::outbox::Frame;
 
 /// Lost messages of one conversation, each prepared once for all connections.
 pub struct Filling {
@@ -20,7 +20,6 @@ pub struct Filling {
 struct Message {
     receipt: Receipt,
     seq: i64,
-    mark: Mark,
     prepared: PreparedText,
 }
 
@@ -28,12 +27,9 @@ impl Filling {
     /// The messages among the events, up to a number.
     pub fn new(events: &[ReplayedEvent], to: i64) -> Self {
         let message = |event: &ReplayedEvent| match event.receipt {
-            Receipt::Message { seq, .. } if seq <= to => Some(Message {
-                receipt: event.receipt,
-                seq,
-                mark: event.receipt.into(),
-                prepared: PreparedText::new(&event.json),
-            }),
+            Receipt::Message { seq, .. } if seq <= to => {
+                Some(Message { receipt: event.receipt, seq, prepared: PreparedText::new(&event.json) })
+            }
             _ => None,
         };
         Filling { messages: events.iter().filter_map(message).collect() }
@@ -82,7 +78,7 @@ impl Connection {
                 Dialect::ChatV1 => message.prepared.frame(self.deflate),
                 _ => self.event_frame(message.prepared.payload()),
             };
-            self.put(&mut inner, Outgoing { frame, mark: message.mark.clone() });
+            self.put(&mut inner, Frame::new(frame, message.receipt));
         }
         drop(inner);
         self.release();

@@ -25,9 +25,9 @@ impl HeldEvents {
     /// Holds an event back. False if there is no room for an event that must not be lost.
     #[must_use]
     pub fn push(&mut self, item: Outgoing, limit_bytes: usize) -> bool {
-        let fits = self.bytes + item.frame.len() <= limit_bytes;
+        let fits = self.bytes + item.bytes.len() <= limit_bytes;
         if fits {
-            self.bytes += item.frame.len();
+            self.bytes += item.bytes.len();
             self.items.push_back(item);
         }
         fits
@@ -82,7 +82,7 @@ impl HeldEvents {
     pub fn release(self, user: UserId) -> impl Iterator<Item = Outgoing> {
         let HeldEvents { items, replayed, replayed_events, filled, .. } = self;
         items.into_iter().filter(move |item| match &item.mark {
-            Mark::Receipt(receipt) => match **receipt {
+            Mark::Receipt(receipt) => match *receipt {
                 Receipt::Message { conversation, seq, sender, .. } => {
                     let is_in = |last: Option<&i64>| last.is_some_and(|last| seq <= *last);
                     // A user's own messages are never replayed.
@@ -99,6 +99,7 @@ impl HeldEvents {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::connection::outbox::Frame;
     use bytes::Bytes;
     use shared::ids::MessageId;
 
@@ -117,12 +118,12 @@ mod tests {
         let event = Uuid::from_u128(7);
         let receipts = [message(4, 2), message(5, 2), Receipt::Durable { event }, message(3, 1), message(6, 2)];
         for (name, receipt) in receipts.into_iter().enumerate() {
-            assert!(held.push(Outgoing { frame: Bytes::from(vec![name as u8]), mark: receipt.into() }, 100));
+            assert!(held.push(Frame::new(Bytes::from(vec![name as u8]), receipt), 100));
         }
         held.note_replayed(&message(5, 2));
         held.note_replayed(&message(4, 2));
         held.note_replayed(&Receipt::Durable { event });
-        let released: Vec<u8> = held.release(UserId(1)).map(|item| item.frame[0]).collect();
+        let released: Vec<u8> = held.release(UserId(1)).map(|item| item.bytes[0]).collect();
         assert_eq!(released, [3, 4]);
     }
 
@@ -130,17 +131,17 @@ mod tests {
     fn filled_messages_are_dropped_including_own_ones() {
         let mut held = HeldEvents::default();
         for (name, receipt) in [message(4, 1), message(5, 2), message(6, 1)].into_iter().enumerate() {
-            assert!(held.push(Outgoing { frame: Bytes::from(vec![name as u8]), mark: receipt.into() }, 100));
+            assert!(held.push(Frame::new(Bytes::from(vec![name as u8]), receipt), 100));
         }
         held.note_filled(&message(5, 2));
-        let released: Vec<u8> = held.release(UserId(1)).map(|item| item.frame[0]).collect();
+        let released: Vec<u8> = held.release(UserId(1)).map(|item| item.bytes[0]).collect();
         assert_eq!(released, [2]);
     }
 
     #[test]
     fn holding_back_is_bounded() {
         let mut held = HeldEvents::default();
-        let item = || Outgoing { frame: Bytes::from_static(&[0; 60]), mark: Mark::Ephemeral };
+        let item = || Frame::new(Bytes::from_static(&[0; 60]), Mark::Ephemeral);
         assert!(held.push(item(), 100));
         assert!(!held.push(item(), 100));
     }

@@ -6,7 +6,7 @@ use shared::stream::SyncRound;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use crate::connection::outbox::{Mark, Outgoing};
+use crate::connection::outbox::{Frame, Mark};
 use crate::connection::{Connection, Inner};
 use crate::lanes::load::Waiting;
 
@@ -114,11 +114,11 @@ impl Connection {
 
     fn put_answer(&self, inner: &mut Inner, json: &Bytes) {
         let item = if json.len() >= ENCODE_LATER_FROM_BYTES {
-            Outgoing { frame: json.clone(), mark: Mark::Answer }
+            Frame::new(json.clone(), Mark::Answer)
         } else {
             // This dialect has no form for the answer.
             let Some(frame) = self.answer_frames(json) else { return };
-            Outgoing { frame, mark: Mark::Required }
+            Frame::new(frame, Mark::Required)
         };
         self.put(inner, item);
     }
@@ -176,8 +176,8 @@ mod tests {
             assert!(connection.signals().unwritten_bytes >= page.len(), "as it came");
             let mut writing = VecDeque::new();
             connection.take_outgoing(&mut writing);
-            assert!(writing[0].frame.len() < 1_000, "what is to be written is compressed");
-            connection.written(writing[0].frame.len(), 1, &mut writing);
+            assert!(writing[0].bytes.len() < 1_000, "what is to be written is compressed");
+            connection.written(writing[0].bytes.len(), 1, &mut writing);
         }
     }
 }

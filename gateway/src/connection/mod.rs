@@ -29,7 +29,7 @@ use uuid::Uuid;
 
 use crate::connection::deliveries::Deliveries;
 use crate::connection::held::HeldEvents;
-use crate::connection::outbox::{Mark, Outbox, Outgoing, Pushed};
+use crate::connection::outbox::{Frame, Mark, Outbox, Outgoing, Pushed};
 use crate::connection::received::Received;
 pub use in_flight::{InFlight, Rest};
 pub use translated::Translated;
@@ -225,10 +225,10 @@ impl Connection {
             if !matches!(item.mark, Mark::Answer) {
                 return true;
             }
-            before += item.frame.len();
-            let Some(frames) = self.answer_frames(&item.frame) else { return false };
+            before += item.bytes.len();
+            let Some(frames) = self.answer_frames(&item.bytes) else { return false };
             now += frames.len();
-            *item = Outgoing { frame: frames, mark: Mark::Required };
+            *item = Frame::new(frames, Mark::Required);
             true
         });
         self.inner.lock().outbox.reframed(before, now);
@@ -259,8 +259,8 @@ impl Connection {
 
     /// Puts an answer or a control frame into the outbox and wakes the session.
     pub fn push(&self, frame: Bytes) {
+        let item = Frame::new(frame, Mark::Required);
         let mut inner = self.inner.lock();
-        let item = Outgoing { frame, mark: Mark::Required };
         self.put(&mut inner, item);
         drop(inner);
         self.wake();
@@ -291,13 +291,13 @@ impl Connection {
     // Events.
 
     /// Puts an event into the outbox or holds it back. Does not wake the session.
-    pub fn deliver(&self, frame: &Bytes, mark: &Mark) -> Delivered {
+    pub fn deliver(&self, frame: &Outgoing) -> Delivered {
         let mut inner = self.inner.lock();
-        let item = Outgoing { frame: frame.clone(), mark: mark.clone() };
+        let item = frame.clone();
         let Some(held) = &mut inner.held else {
             return self.put(&mut inner, item);
         };
-        let ephemeral = matches!(item.mark, Mark::Ephemeral);
+        let ephemeral = matches!(frame.mark, Mark::Ephemeral);
         if held.push(item, self.outbox_limit_bytes) {
             return Delivered::default();
         }
@@ -381,7 +381,7 @@ impl Connection {
                 continue;
             }
             let frame = self.event_frame(&event.json);
-            self.put(&mut inner, Outgoing { frame, mark: event.receipt.into() });
+            self.put(&mut inner, Frame::new(frame, event.receipt));
         }
         drop(inner);
         self.wake();
@@ -453,7 +453,7 @@ mod tests {
         };
         let connection = connection(1);
         connection.set_user(Some(UserId(1)));
-        let deliver = |seq| connection.deliver(&Bytes::from_static(b"frame"), &receipt(seq).into());
+        let deliver = |seq| connection.deliver(&Frame::new(Bytes::from_static(b"frame"), receipt(seq)));
         let write = |writing: &mut VecDeque<Outgoing>| connection.written(5 * writing.len(), writing.len(), writing);
         let mut writing = VecDeque::new();
         deliver(7);
@@ -484,7 +484,7 @@ mod tests {
         connection.hold();
         let frame = Bytes::from(vec![b'x'; OUTBOX_LIMIT_BYTES / 2]);
         for seq in 1..=3 {
-            assert!(!connection.deliver(&frame, &receipt(seq).into()).too_slow);
+            assert!(!connection.deliver(&Frame::new(frame.clone(), receipt(seq))).too_slow);
         }
         let signals = connection.signals();
         assert!(signals.close.is_none() && signals.catch_up, "the held events are to be replayed");

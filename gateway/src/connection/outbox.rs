@@ -10,7 +10,7 @@ use shared::publication::Receipt;
 use tokio::time::Instant;
 
 /// What kind of frame this is for its client.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub enum Mark {
     /// A direct answer or a control frame: never dropped.
     Required,
@@ -19,23 +19,32 @@ pub enum Mark {
     /// An event that the client can do without: the first to be dropped if the client is slow.
     Ephemeral,
     /// An event whose delivery must be reported.
-    Receipt(Arc<Receipt>),
+    Receipt(Receipt),
 }
 
 impl From<Receipt> for Mark {
     fn from(receipt: Receipt) -> Self {
         match receipt {
             Receipt::None => Mark::Ephemeral,
-            receipt => Mark::Receipt(Arc::new(receipt)),
+            receipt => Mark::Receipt(receipt),
         }
     }
 }
 
-/// One frame on its way out.
-#[derive(Clone, Debug)]
-pub struct Outgoing {
-    pub frame: Bytes,
+/// One frame, or several that belong together, and what it is for its client.
+#[derive(Debug)]
+pub struct Frame {
+    pub bytes: Bytes,
     pub mark: Mark,
+}
+
+/// A frame on its way out. All connections that get the same bytes share it: a queue's item is a pointer.
+pub type Outgoing = Arc<Frame>;
+
+impl Frame {
+    pub fn new(bytes: Bytes, mark: impl Into<Mark>) -> Outgoing {
+        Arc::new(Frame { bytes, mark: mark.into() })
+    }
 }
 
 /// What happened to a pushed frame.
@@ -73,7 +82,7 @@ const FRAME_OVERHEAD_BYTES: usize = 128;
 
 impl Outbox {
     pub fn push(&mut self, item: Outgoing, limit_bytes: usize) -> Pushed {
-        let size = item.frame.len();
+        let size = item.bytes.len();
         let mut dropped = 0;
         let answer_size = if matches!(item.mark, Mark::Answer) { size } else { 0 };
         // A client is not slow because of answers it asked for; its session requests only a few answers at a time.
@@ -109,7 +118,7 @@ impl Outbox {
         self.queue.retain(|item| {
             let keep = !matches!(item.mark, Mark::Ephemeral);
             if !keep {
-                freed += item.frame.len();
+                freed += item.bytes.len();
             }
             keep
         });
@@ -120,7 +129,7 @@ impl Outbox {
     /// That what waits is written proves nothing any more.
     pub fn forget_receipts(&mut self) {
         for item in self.queue.iter_mut().filter(|item| matches!(item.mark, Mark::Receipt(_))) {
-            item.mark = Mark::Required;
+            *item = Frame::new(item.bytes.clone(), Mark::Required);
         }
     }
 
@@ -158,7 +167,7 @@ impl Outbox {
 
     /// Drops everything that waits.
     pub fn clear(&mut self) {
-        let waiting: usize = self.queue.iter().map(|item| item.frame.len()).sum();
+        let waiting: usize = self.queue.iter().map(|item| item.bytes.len()).sum();
         self.bytes -= waiting;
         self.answers[0] = 0;
         self.queue = VecDeque::new();
@@ -170,7 +179,7 @@ mod tests {
     use super::*;
 
     fn item(size: usize, mark: Mark) -> Outgoing {
-        Outgoing { frame: Bytes::from(vec![0; size]), mark }
+        Frame::new(Bytes::from(vec![0; size]), mark)
     }
 
     #[tokio::test(start_paused = true)]

@@ -3,9 +3,11 @@
 
 use bytes::Bytes;
 use shared::dialects::{Dialect, Read};
+use shared::publication::Receipt;
 use websocket::PreparedText;
 
 use crate::connection::Connection;
+use crate::connection::outbox::{Frame, Outgoing};
 
 impl Connection {
     /// The frames of a direct answer, concatenated; `None` if this connection's dialect has none.
@@ -40,26 +42,42 @@ pub struct Translated<'a> {
 struct InDialect {
     read: Option<Read>,
     /// For the others, and for the user who caused it.
-    frames: [Option<PreparedText>; 2],
+    forms: [Option<Form>; 2],
+}
+
+struct Form {
+    text: PreparedText,
+    /// Not compressed, and compressed.
+    outgoing: [Option<Outgoing>; 2],
 }
 
 impl<'a> Translated<'a> {
-    /// Does almost no work until [`Self::frame`] is called.
+    /// Does almost no work until a frame is needed.
     pub fn new(json: &'a [u8]) -> Self {
         Translated { json, dialects: [const { None }; Dialect::COUNT] }
     }
 
     /// The frame for this connection.
-    pub fn frame(&mut self, connection: &Connection) -> Bytes {
+    fn frame(&mut self, connection: &Connection) -> Bytes {
+        self.form(connection).text.frame(connection.deflate)
+    }
+
+    /// The frame for this connection, which it shares with the others that get the same; `receipt` is the event's.
+    pub fn outgoing(&mut self, connection: &Connection, receipt: Receipt) -> &Outgoing {
+        let Form { text, outgoing } = self.form(connection);
+        let deflate = connection.deflate;
+        outgoing[usize::from(deflate)].get_or_insert_with(|| Frame::new(text.frame(deflate), receipt))
+    }
+
+    fn form(&mut self, connection: &Connection) -> &mut Form {
         let (json, dialect) = (self.json, connection.dialect);
         let in_dialect = self.dialects[dialect as usize]
-            .get_or_insert_with(|| InDialect { read: dialect.read(json), frames: [const { None }; 2] });
+            .get_or_insert_with(|| InDialect { read: dialect.read(json), forms: [const { None }; 2] });
         let read = in_dialect.read.as_ref();
         let own = read.is_some_and(|read| read.is_own(connection.user()));
-        let prepared = in_dialect.frames[usize::from(own)].get_or_insert_with(|| match read {
-            Some(read) => PreparedText::new(&read.write(own)),
-            None => PreparedText::new(json),
-        });
-        prepared.frame(connection.deflate)
+        in_dialect.forms[usize::from(own)].get_or_insert_with(|| {
+            let text = read.map_or_else(|| PreparedText::new(json), |read| PreparedText::new(&read.write(own)));
+            Form { text, outgoing: [None, None] }
+        })
     }
 }

@@ -17,7 +17,7 @@ use tokio::time::Instant;
 use uuid::Uuid;
 use websocket::PreparedText;
 
-use crate::connection::outbox::Mark;
+use crate::connection::outbox::{Frame, Outgoing};
 use crate::connection::{Connection, Delivered, Translated};
 use crate::egress::control;
 use crate::egress::positions::SeqCheck;
@@ -267,8 +267,7 @@ impl Deliverer {
     fn event(&mut self, header: &EventHeader, channel: Channel, payload: &[u8], only: Option<&[UserId]>) {
         let prepared = PreparedText::new(payload);
         let mut translated = Translated::new(payload);
-        let mark = Mark::from(header.receipt);
-        let mut frames: [Option<Bytes>; 2] = [None, None];
+        let mut frames: [Option<Outgoing>; 2] = [None, None];
         let excluded = header.exclude.filter(|exclude| exclude.gateway == self.gateway.id);
         let excluded = excluded.map(|exclude| exclude.connection);
         let (gateway, to_wake) = (&self.gateway, &mut self.to_wake);
@@ -282,10 +281,11 @@ impl Deliverer {
             }
             let deflate = connection.deflate;
             let delivered = if connection.dialect == Dialect::ChatV1 {
-                let frame = frames[usize::from(deflate)].get_or_insert_with(|| prepared.frame(deflate));
-                connection.deliver(frame, &mark)
+                let frame = frames[usize::from(deflate)]
+                    .get_or_insert_with(|| Frame::new(prepared.frame(deflate), header.receipt));
+                connection.deliver(frame)
             } else {
-                connection.deliver(&translated.frame(connection), &mark)
+                connection.deliver(translated.outgoing(connection, header.receipt))
             };
             note(gateway, to_wake, connection, delivered);
         };
@@ -301,7 +301,7 @@ impl Deliverer {
     pub fn send_presence(&mut self) {
         let Deliverer { gateway, to_wake, presence, .. } = self;
         presence.step(gateway, |connection, frames| {
-            note(gateway, to_wake, connection, connection.deliver(frames, &Mark::Ephemeral));
+            note(gateway, to_wake, connection, connection.deliver(frames));
         });
         self.wake();
     }
@@ -358,7 +358,7 @@ mod tests {
         let frame = |connection: &Arc<Connection>| {
             let mut outgoing = VecDeque::new();
             connection.take_outgoing(&mut outgoing);
-            outgoing[0].frame.clone()
+            outgoing[0].bytes.clone()
         };
         let frames: Vec<Bytes> = connections.iter().map(frame).collect();
         let is_shared = |a: usize, b: usize| frames[a].as_ptr() == frames[b].as_ptr();

@@ -15,6 +15,7 @@ use tokio::time::Instant;
 use websocket::PreparedText;
 
 use crate::connection::Connection;
+use crate::connection::outbox::{Frame, Mark, Outgoing};
 use crate::gateway::Gateway;
 
 /// Rounds begin at least this far apart.
@@ -48,7 +49,7 @@ struct Round {
     /// By user, the positions of the changes that the user must not see.
     hidden: HashMap<UserId, Vec<usize>>,
     /// `None` where all changes are hidden.
-    frames: HashMap<Form, Option<Bytes>>,
+    frames: HashMap<Form, Option<Outgoing>>,
     connections: std::vec::IntoIter<Arc<Connection>>,
     per_step: usize,
     next_step: Instant,
@@ -80,7 +81,7 @@ impl Presence {
     }
 
     /// Calls `deliver` for the next connections, each with its frames.
-    pub fn step(&mut self, gateway: &Gateway, mut deliver: impl FnMut(&Arc<Connection>, &Bytes)) {
+    pub fn step(&mut self, gateway: &Gateway, mut deliver: impl FnMut(&Arc<Connection>, &Outgoing)) {
         if self.changes.len() >= MAX_CHANGES
             && let Some(mut round) = self.round.take()
         {
@@ -118,7 +119,7 @@ impl Round {
         }
     }
 
-    fn deliver(&mut self, most: usize, deliver: &mut impl FnMut(&Arc<Connection>, &Bytes)) {
+    fn deliver(&mut self, most: usize, deliver: &mut impl FnMut(&Arc<Connection>, &Outgoing)) {
         for connection in self.connections.by_ref().take(most) {
             // Its session may have ended meanwhile.
             let Some(user) = connection.user() else { continue };
@@ -139,19 +140,21 @@ impl Round {
 
 impl Form {
     /// The finished frames for a connection of this form, one after the other.
-    fn frames(&self, changes: &[Change], connection: &Connection) -> Option<Bytes> {
+    fn frames(&self, changes: &[Change], connection: &Connection) -> Option<Outgoing> {
         let is_shown = |(position, _): &(usize, &Change)| !self.hidden.contains(position);
         let shown: Vec<&[u8]> =
             changes.iter().enumerate().filter(is_shown).map(|(_, change)| &change.json[..]).collect();
         if shown.is_empty() {
             return None;
         }
-        if self.is_batch {
+        let frames = if self.is_batch {
             let json = presence_changed(shown.into_iter(), Timestamp::now());
-            return Some(PreparedText::new(&json).frame(self.deflate));
-        }
-        let single: Vec<Bytes> = shown.into_iter().map(|json| connection.event_frame(json)).collect();
-        Some(single.concat().into())
+            PreparedText::new(&json).frame(self.deflate)
+        } else {
+            let single: Vec<Bytes> = shown.into_iter().map(|json| connection.event_frame(json)).collect();
+            single.concat().into()
+        };
+        Some(Frame::new(frames, Mark::Ephemeral))
     }
 }
 
@@ -206,7 +209,7 @@ mod tests {
     fn received(connection: &Connection) -> Vec<Value> {
         let mut outgoing = VecDeque::new();
         connection.take_outgoing(&mut outgoing);
-        let bytes: Vec<u8> = outgoing.iter().flat_map(|item| item.frame.to_vec()).collect();
+        let bytes: Vec<u8> = outgoing.iter().flat_map(|item| item.bytes.to_vec()).collect();
         let (mut events, mut at) = (Vec::new(), 0);
         while at < bytes.len() {
             let (start, length) = match bytes[at + 1] {
@@ -301,7 +304,7 @@ mod tests {
             let mut outgoing = VecDeque::new();
             connection.take_outgoing(&mut outgoing);
             assert_eq!(outgoing.len(), 1);
-            outgoing[0].frame.clone()
+            outgoing[0].bytes.clone()
         };
         let frames: Vec<Bytes> = connections.iter().map(frame).collect();
         let is_shared = |a: usize, b: usize| frames[a].as_ptr() == frames[b].as_ptr();

@@ -91,6 +91,11 @@ pub fn decode_known(
 
 fn read(frame: &Frame, caller: Option<UserId>, limits: &Limits) -> Result<Request, Rejection> {
     let fields = frame.fields();
+    if let Some(caller) = caller
+        && let Some(command) = Command::decode(frame.kind(), fields, &DecodeContext { caller, limits })
+    {
+        return Ok(Request::Command(command?));
+    }
     let is = |spec: &Spec| spec.name == frame.kind() || spec.aliases.contains(&frame.kind());
     if is(&session::AUTHENTICATE) {
         return Ok(decode_authenticate(fields)?);
@@ -100,20 +105,13 @@ fn read(frame: &Frame, caller: Option<UserId>, limits: &Limits) -> Result<Reques
         return Ok(Request::Test);
     }
     let is_ack = is(&session::ACK);
-    if !is_ack && !Command::exists(frame.kind()) {
-        let details = format!("Supported types: {}", NAMES.join(", "));
-        return Err(Rejection::new(ErrorCode::UnknownType, details));
-    }
-    let Some(caller) = caller else {
+    if caller.is_none() && (is_ack || Command::exists(frame.kind())) {
         return Err(Rejection::new(ErrorCode::AuthRequired, "Send `authenticate` with a token first"));
-    };
-    if is_ack {
+    } else if is_ack {
         return Ok(ack(fields)?);
     }
-    match Command::decode(frame.kind(), fields, &DecodeContext { caller, limits }) {
-        Some(command) => Ok(Request::Command(command?)),
-        None => Err(Rejection::new(ErrorCode::UnknownType, "")),
-    }
+    let details = format!("Supported types: {}", NAMES.join(", "));
+    Err(Rejection::new(ErrorCode::UnknownType, details))
 }
 
 fn decode_authenticate(fields: Fields<'_>) -> Result<Request, Invalid> {

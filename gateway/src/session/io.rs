@@ -7,7 +7,7 @@ use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use bytes::{Buf, Bytes};
+use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::connection::Connection;
@@ -31,8 +31,10 @@ pub struct Io<S> {
     pub socket: S,
     /// Bytes that came with the upgrade request.
     early: Bytes,
-    /// Taken from the outbox and not yet written; of the first frame, only the rest.
+    /// Taken from the outbox and not yet written.
     writing: VecDeque<Outgoing>,
+    /// The number of bytes of the first of them that are written.
+    begun: usize,
 }
 
 /// What [`Io::poll_write`] did.
@@ -52,7 +54,7 @@ pub enum Read<R> {
 
 impl<S: Socket> Io<S> {
     pub fn new(socket: S, early: Bytes) -> Self {
-        Io { socket, early, writing: VecDeque::new() }
+        Io { socket, early, writing: VecDeque::new(), begun: 0 }
     }
 
     /// Reads once and hands the bytes to `f`.
@@ -112,9 +114,9 @@ impl<S: Socket> Io<S> {
 
     fn poll_write_once(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         let mut slices = [IoSlice::new(&[]); MAX_SLICES];
-        let mut count = 0;
+        let (mut count, mut begun) = (0, self.begun);
         for (slice, item) in slices.iter_mut().zip(&self.writing) {
-            *slice = IoSlice::new(&item.frame);
+            *slice = IoSlice::new(&item.bytes[std::mem::take(&mut begun)..]);
             count += 1;
         }
         match ready!(Pin::new(&mut self.socket).poll_write_vectored(cx, &slices[..count]))? {
@@ -123,15 +125,15 @@ impl<S: Socket> Io<S> {
         }
     }
 
-    /// Removes written bytes from the front; returns how many frames that completes.
-    fn advance(&mut self, mut written: usize) -> usize {
+    /// Records that further bytes are written; returns how many frames that completes.
+    fn advance(&mut self, written: usize) -> usize {
+        self.begun += written;
         let mut complete = 0;
-        for item in &mut self.writing {
-            if written < item.frame.len() {
-                item.frame.advance(written);
+        for item in &self.writing {
+            if self.begun < item.bytes.len() {
                 break;
             }
-            written -= item.frame.len();
+            self.begun -= item.bytes.len();
             complete += 1;
         }
         complete

@@ -6,11 +6,11 @@ use std::sync::Arc;
 
 use aes::cipher::KeyInit;
 use aes::{Aes256Dec, Aes256Enc};
-use cmac::Cmac;
 use hmac::{Hmac, Mac};
 use sha2::Sha256;
 use zeroize::Zeroizing;
 
+use super::cmac::Cmac;
 use crate::secret::Secret;
 
 /// The key id of rows that the original server wrote: no MAC, salt `salt`, hex content and IV.
@@ -121,11 +121,11 @@ pub(super) struct Key {
     /// The state after the key block, cloned per message, which saves hashing the key each time.
     pub(super) mac: Hmac<Sha256>,
     /// For stream entries.
-    pub(super) entry: Cmac<Aes256Enc>,
+    pub(super) entry: Cmac,
     /// For publications.
-    pub(super) publication: Cmac<Aes256Enc>,
+    pub(super) publication: Cmac,
     /// Of members of sets.
-    pub(super) member: Cmac<Aes256Enc>,
+    pub(super) member: Cmac,
 }
 
 impl Keyring {
@@ -186,16 +186,14 @@ impl Key {
             state.update(label);
             Ok(Zeroizing::new(state.finalize().into_bytes().into()))
         };
-        let tag_state = |label: &[u8]| -> Result<Cmac<Aes256Enc>, KeyringError> {
-            <Cmac<Aes256Enc> as KeyInit>::new_from_slice(&*subkey(label)?).map_err(|_| KeyringError::Derivation)
-        };
+        let tags = |label: &[u8]| -> Result<Cmac, KeyringError> { Ok(Cmac::new(&*subkey(label)?)) };
         Ok(Self {
             encrypt: Aes256Enc::new(derived.into()),
             decrypt: Aes256Dec::new(derived.into()),
             mac: mac_state(&*subkey(MAC_LABEL)?)?,
-            entry: tag_state(ENTRY_LABEL)?,
-            publication: tag_state(PUBLICATION_LABEL)?,
-            member: tag_state(MEMBER_LABEL)?,
+            entry: tags(ENTRY_LABEL)?,
+            publication: tags(PUBLICATION_LABEL)?,
+            member: tags(MEMBER_LABEL)?,
         })
     }
 }

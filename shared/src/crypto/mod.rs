@@ -5,6 +5,7 @@
 //! derives the keys; [`seal`] (at rest) and [`tag`] (between our processes) apply them. Passwords and tokens are not
 //! handled here.
 
+mod cmac;
 mod keys;
 mod seal;
 mod tag;

@@ -7,13 +7,14 @@
 
 use aes::cipher::block_padding::Pkcs7;
 use aes::cipher::{BlockModeDecrypt, BlockModeEncrypt, InnerIvInit};
-use cmac::{Cmac, Mac};
 use rand::RngCore;
+use subtle::ConstantTimeEq;
 
+use super::cmac::BLOCK_BYTES;
 use super::keys::{Key, Keyring, LEGACY_KEY_ID};
 
 /// Length of a tag.
-pub const TAG_BYTES: usize = 16;
+pub const TAG_BYTES: usize = BLOCK_BYTES;
 /// Length of the random start of an encrypted body.
 const IV_BYTES: usize = 16;
 
@@ -41,7 +42,7 @@ impl Keyring {
     /// The tag of the concatenated `parts`, under the newest key.
     pub(crate) fn tag(&self, medium: Medium<'_>, parts: &[&[u8]]) -> [u8; TAG_BYTES] {
         // The only constructor inserts the newest key, so indexing cannot fail.
-        self.inner.keys[&self.inner.newest].tag(medium, parts).finalize().into_bytes().into()
+        self.inner.keys[&self.inner.newest].tag(medium, parts)
     }
 
     /// Compares in constant time.
@@ -52,8 +53,8 @@ impl Keyring {
         parts: &[&[u8]],
         tag: &[u8; TAG_BYTES],
     ) -> Result<(), TagError> {
-        let key = self.key(key_id)?;
-        key.tag(medium, parts).verify(&(*tag).into()).map_err(|_| TagError::Mismatch)
+        let expected = self.key(key_id)?.tag(medium, parts);
+        if bool::from(expected.ct_eq(tag)) { Ok(()) } else { Err(TagError::Mismatch) }
     }
 
     /// Appends a random IV and the ciphertext under the newest key. Only the tag around them proves their origin.
@@ -83,17 +84,14 @@ impl Keyring {
 }
 
 impl Key {
-    fn tag(&self, medium: Medium<'_>, parts: &[&[u8]]) -> Cmac<aes::Aes256Enc> {
-        let (state, name) = match medium {
+    fn tag(&self, medium: Medium<'_>, parts: &[&[u8]]) -> [u8; TAG_BYTES] {
+        let (key, name) = match medium {
             Medium::Stream(name) => (&self.entry, name),
             Medium::Channel(name) => (&self.publication, name),
             Medium::Member(name) => (&self.member, name),
         };
-        let mut mac = state.clone();
         // Includes its length, so that the end of a name cannot be mistaken for the beginning of what follows.
-        mac.update(&(name.len() as u64).to_be_bytes());
-        mac.update(name.as_bytes());
-        parts.iter().for_each(|part| mac.update(part));
-        mac
+        let length = (name.len() as u64).to_be_bytes();
+        key.tag([length.as_slice(), name.as_bytes()].into_iter().chain(parts.iter().copied()))
     }
 }

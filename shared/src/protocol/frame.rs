@@ -53,7 +53,7 @@ impl Frame {
         let Value::Object(fields) = value else {
             return Err(refuse(ErrorCode::ValidationError, "A message must be a JSON object".to_owned()));
         };
-        let kind = Fields(&fields).get("type").and_then(Value::as_str).map(str::to_owned);
+        let kind = Fields(&fields).get("type").and_then(Value::as_str);
         let request_id = match request_id(Fields(&fields).get("requestId")) {
             Ok(request_id) => request_id,
             Err(()) => {
@@ -61,7 +61,7 @@ impl Frame {
                     "`requestId` must be a string of at most {MAX_REQUEST_ID_CHARACTERS} characters or an integer"
                 );
                 let rejection = Rejection::invalid("requestId", details);
-                return Err(Box::new(Malformed { rejection, request_id: None, request_type: kind }));
+                return Err(Box::new(Malformed { rejection, request_id: None, request_type: kind.map(str::to_owned) }));
             }
         };
         if kind.is_none() {
@@ -113,19 +113,12 @@ fn request_id(value: Option<&Value>) -> Result<Option<RequestId>, ()> {
 /// The maximum nesting of a JSON text's brackets, and the number of its values and names; a cheap check before anything
 /// is allocated for them.
 fn measure(text: &[u8]) -> (usize, usize) {
-    let (mut depth, mut deepest, mut values, mut in_string, mut escaped) = (0_usize, 0_usize, 0_usize, false, false);
-    for byte in text {
-        if in_string {
-            match byte {
-                _ if escaped => escaped = false,
-                b'\\' => escaped = true,
-                b'"' => in_string = false,
-                _ => {}
-            }
-            continue;
-        }
+    let (mut depth, mut deepest, mut values) = (0_usize, 0_usize, 0_usize);
+    let mut rest = text;
+    while let Some((byte, after)) = rest.split_first() {
+        rest = after;
         match byte {
-            b'"' => in_string = true,
+            b'"' => rest = after_string(after),
             b'{' | b'[' => {
                 depth += 1;
                 deepest = deepest.max(depth);
@@ -137,6 +130,18 @@ fn measure(text: &[u8]) -> (usize, usize) {
         }
     }
     (deepest, values)
+}
+
+/// What follows a string whose opening quote was read.
+fn after_string(mut text: &[u8]) -> &[u8] {
+    while let Some(at) = memchr::memchr2(b'"', b'\\', text) {
+        if text[at] == b'"' {
+            return &text[at + 1..];
+        }
+        // Whatever is escaped does not end the string.
+        text = text.get(at + 2..).unwrap_or_default();
+    }
+    &[]
 }
 
 #[cfg(test)]

@@ -10,18 +10,37 @@ local window, field = tonumber(ARGV[2]), ARGV[3]
 local now = tonumber(redis.call('TIME')[1])
 local users, result = {}, {}
 
+-- All pairs are unpacked by one call, and only the last one is packed again, because this runs for nearly every message.
 local function load(index)
   local packed = redis.call('GET', KEYS[streams + index]) or ''
-  local user = { total = 0, seconds = {}, counts = {} }
-  for at = 1, #packed - 7, 8 do
-    local second, count = struct.unpack('>I4I4', packed, at)
-    if second > now - window then
-      user.seconds[#user.seconds + 1] = second
-      user.counts[#user.counts + 1] = count
-      user.total = user.total + count
+  local kept = math.min(math.floor(#packed / 8), window)
+  local numbers = { struct.unpack('>' .. string.rep('I4I4', kept), packed) }
+  local user = { total = 0, earlier = '' }
+  for at = 1, 2 * kept, 2 do
+    if numbers[at] > now - window then
+      if not user.oldest then
+        user.oldest = numbers[at]
+        user.earlier = string.sub(packed, 4 * at - 3, 8 * kept - 8)
+        user.last, user.count = numbers[2 * kept - 1], numbers[2 * kept]
+      end
+      user.total = user.total + numbers[at + 1]
     end
   end
   return user
+end
+
+local function count(user)
+  if user.last and user.last >= now then
+    user.count = user.count + 1
+  else
+    if user.last then
+      user.earlier = user.earlier .. struct.pack('>I4I4', user.last, user.count)
+    end
+    user.oldest = user.oldest or now
+    user.last, user.count = now, 1
+  end
+  user.total = user.total + 1
+  user.changed = true
 end
 
 for at = 4, #ARGV, 4 do
@@ -33,16 +52,9 @@ for at = 4, #ARGV, 4 do
       users[index] = user
     end
     if user.total >= tonumber(ARGV[at + 2]) then
-      retry_after = math.max(1, (user.seconds[1] or now) + window - now)
+      retry_after = math.max(1, (user.oldest or now) + window - now)
     else
-      local last = #user.seconds
-      if last > 0 and user.seconds[last] >= now then
-        user.counts[last] = user.counts[last] + 1
-      else
-        user.seconds[last + 1], user.counts[last + 1] = now, 1
-      end
-      user.total = user.total + 1
-      user.changed = true
+      count(user)
     end
   end
   if retry_after == 0 and stream > 0 then
@@ -53,11 +65,8 @@ end
 
 for index, user in pairs(users) do
   if user.changed then
-    local packed = {}
-    for i = 1, #user.seconds do
-      packed[i] = struct.pack('>I4I4', user.seconds[i], user.counts[i])
-    end
-    redis.call('SET', KEYS[streams + index], table.concat(packed), 'EX', window)
+    local packed = user.earlier .. struct.pack('>I4I4', user.last, user.count)
+    redis.call('SET', KEYS[streams + index], packed, 'EX', window)
   end
 end
 return result
