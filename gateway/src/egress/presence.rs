@@ -1,6 +1,7 @@
-//! Comings and goings, which concern every connection. They are gathered for a quarter of a second and go out in rounds:
-//! each connection gets all changes of a round in one write, and connections that see the same share the bytes. A client
-//! that asked for it gets them as one event, which is compressed once. Order is kept, so the last state of a user wins.
+//! Comings and goings, which concern every connection. They are gathered for a quarter of a second, or up to a second where
+//! connections are many, and go out in rounds: each connection gets all changes of a round in one write, and connections
+//! that see the same share the bytes. A client that asked for it gets them as one event, which is compressed once. Order is
+//! kept, so the last state of a user wins.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -18,8 +19,11 @@ use crate::connection::Connection;
 use crate::connection::outbox::{Frame, Mark, Outgoing};
 use crate::gateway::Gateway;
 
-/// Rounds begin at least this far apart.
+/// Rounds begin at least this far apart, and further where connections are many.
 const PERIOD: Duration = Duration::from_millis(250);
+const MAX_PERIOD: Duration = Duration::from_secs(1);
+/// A period has so many connections to a second of it, so writing to all of them takes no more than a quarter of a core.
+const CONNECTIONS_PER_SECOND: u64 = 20_000;
 /// A round reaches its connections in this many steps spread over the period, so that messages do not wait until all
 /// connections are written to.
 const STEPS: usize = 16;
@@ -33,7 +37,8 @@ const MAX_CHANGES: usize = 512;
 pub struct Presence {
     changes: Vec<Change>,
     round: Option<Round>,
-    began_at: Option<Instant>,
+    /// When the next round may begin.
+    next_round: Option<Instant>,
 }
 
 /// A user came or went.
@@ -51,6 +56,7 @@ struct Round {
     /// `None` where all changes are hidden.
     frames: HashMap<Form, Option<Outgoing>>,
     connections: std::vec::IntoIter<Arc<Connection>>,
+    period: Duration,
     per_step: usize,
     next_step: Instant,
 }
@@ -71,12 +77,11 @@ impl Presence {
 
     /// When [`Self::step`] should be called next.
     pub fn due(&self) -> Option<Instant> {
-        match (&self.round, self.began_at) {
+        match &self.round {
             _ if self.changes.len() >= MAX_CHANGES => Some(Instant::now()),
-            (Some(round), _) => Some(round.next_step),
-            (None, _) if self.changes.is_empty() => None,
-            (None, Some(began_at)) => Some(began_at + PERIOD),
-            (None, None) => Some(Instant::now()),
+            Some(round) => Some(round.next_step),
+            None if self.changes.is_empty() => None,
+            None => Some(self.next_round.unwrap_or_else(Instant::now)),
         }
     }
 
@@ -88,12 +93,13 @@ impl Presence {
             round.deliver(usize::MAX, &mut deliver);
         }
         if self.round.is_none() && !self.changes.is_empty() {
-            self.began_at = Some(Instant::now());
-            self.round = Some(Round::begin(gateway, std::mem::take(&mut self.changes)));
+            let round = Round::begin(gateway, std::mem::take(&mut self.changes));
+            self.next_round = Some(Instant::now() + round.period);
+            self.round = Some(round);
         }
         if let Some(round) = &mut self.round {
             round.deliver(round.per_step, &mut deliver);
-            round.next_step += PERIOD / STEPS as u32;
+            round.next_step += round.period / STEPS as u32;
         }
         self.round.take_if(|round| round.connections.len() == 0);
     }
@@ -113,6 +119,7 @@ impl Round {
             changes,
             hidden,
             frames: HashMap::new(),
+            period: period(connections.len()),
             per_step: connections.len().div_ceil(STEPS).max(MIN_STEP),
             connections: connections.into_iter(),
             next_step: Instant::now(),
@@ -136,6 +143,11 @@ impl Round {
             }
         }
     }
+}
+
+/// How far apart the rounds of this many connections begin.
+fn period(connections: usize) -> Duration {
+    Duration::from_millis(connections as u64 * 1_000 / CONNECTIONS_PER_SECOND).clamp(PERIOD, MAX_PERIOD)
 }
 
 impl Form {
@@ -331,5 +343,30 @@ mod tests {
         tokio::time::advance(PERIOD).await;
         stage.send();
         assert_eq!(stage.deliverer.presence_due(), None);
+    }
+
+    #[test]
+    fn more_connections_are_written_to_less_often() {
+        assert_eq!([0, 5_000].map(period), [PERIOD; 2]);
+        assert_eq!(period(10_000), Duration::from_millis(500));
+        assert_eq!(period(100_000), MAX_PERIOD);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_rounds_of_many_connections_are_further_apart() {
+        let mut stage = Stage::new();
+        let connections: Vec<Arc<Connection>> = (1..=10_000).map(connection).collect();
+        for (user, connection) in (1_000_000..).zip(&connections) {
+            stage.connect(connection, user, true);
+        }
+        stage.publish("user_online", 1, &[]);
+        stage.send();
+        stage.publish("user_online", 2, &[]);
+        tokio::time::advance(Duration::from_millis(499)).await;
+        stage.send();
+        assert!(connections.iter().all(|connection| received(connection).len() == 1), "the first round alone");
+        tokio::time::advance(Duration::from_millis(1)).await;
+        stage.send();
+        assert_eq!(received(&connections[0]).len(), 1);
     }
 }

@@ -1,6 +1,7 @@
 //! The group commit: one statement that checks, numbers and stores a batch of messages, in one round trip and one
 //! transaction however large the batch is. Redelivered and repeated sends are recognised here.
 
+mod direct;
 mod lone;
 #[cfg(test)]
 mod tests;
@@ -204,6 +205,11 @@ pub async fn insert_messages(
 ) -> sqlx::Result<Vec<Verdict>> {
     if let Some(verdict) = lone::insert(db, worker, leases, enforce_following, rows, patience).await? {
         return Ok(vec![verdict]);
+    }
+    if rows.message_id.len() > 1
+        && let Some(verdicts) = direct::insert(db, worker, leases, enforce_following, rows, patience).await?
+    {
+        return Ok(verdicts);
     }
     let partitions: Vec<i32> = leases.iter().map(|lease| lease.partition).collect();
     let epochs: Vec<i64> = leases.iter().map(|lease| lease.epoch).collect();
