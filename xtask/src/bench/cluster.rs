@@ -127,9 +127,11 @@ fn publications_alone(
 fn publish(benchmark: &Path, cluster: &Cluster, command: &str, count: u32) -> Result<()> {
     let port = cluster.nodes.first().context("a node")?.port().to_string();
     let count = count.to_string();
-    let options = ["-h", "127.0.0.1", "-p", &port, "-a", cluster.password(), "--cluster", "-c", "30", "-P", "32", "-q"];
+    let options = ["-h", "127.0.0.1", "-p", &port, "-a", cluster.password(), "-c", "30", "-P", "32", "-q"];
     let mut run = Command::new(benchmark);
     run.args(options).args(["-n", &count, "-r", "1000"]);
+    // It refuses a cluster of one node.
+    run.args((cluster.nodes.len() > 1).then_some("--cluster"));
     run.args([command, "{tag}:__rand_int__", &"x".repeat(PAYLOAD_BYTES)]);
     let output = run.stdin(Stdio::null()).output().context("running redis-benchmark")?;
     if !output.status.success() {
