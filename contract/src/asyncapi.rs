@@ -1,50 +1,22 @@
 //! `docs/asyncapi.json`: the WebSocket as AsyncAPI 3.0, seen from the server: it receives commands and sends events.
 
+use schemars::SchemaGenerator;
 use serde_json::{Map, Value, json};
 use shared::commands::SPECS;
 use shared::protocol::close::Reconnect;
 use shared::protocol::spec::COMMON_ERRORS;
 use shared::protocol::{CloseCode, ErrorCode, Spec};
 
-use crate::events::{Delivery, EVENTS};
+use crate::events::{Delivery, Described, EVENTS};
 use crate::{examples, schema};
 
 /// The document.
 pub fn asyncapi() -> Value {
     let mut generator = schema::generator();
-    let mut messages = Map::new();
-    for spec in SPECS {
-        messages.insert(spec.name.to_owned(), command(spec));
-    }
-    for event in EVENTS {
-        let payload = event.frame_schema(&mut generator);
-        let summary = payload["description"].clone();
-        let mut message = json!({
-            "name": event.name,
-            "summary": summary,
-            "payload": payload,
-            "examples": [{"payload": examples::event(event.name)}],
-            "x-delivery": delivery(event.delivery),
-        });
-        if event.echoes_request() {
-            message["correlationId"] = json!({"location": "$message.payload#/requestId"});
-        }
-        messages.insert(event.name.to_owned(), message);
-    }
+    let mut messages: Map<String, Value> = SPECS.iter().map(|spec| (spec.name.to_owned(), command(spec))).collect();
+    messages.extend(EVENTS.iter().map(|event| (event.name.to_owned(), pushed(event, &mut generator))));
     let in_channel = |name: &str| (name.to_owned(), json!({"$ref": format!("#/components/messages/{name}")}));
     let channel_messages: Map<String, Value> = messages.keys().map(|name| in_channel(name)).collect();
-    let mut operations: Map<String, Value> = SPECS.iter().map(|spec| (spec.name.to_owned(), receive(spec))).collect();
-    let pushed = EVENTS.iter().filter(|event| event.delivery != Delivery::Answer || event.name == "session_conflict");
-    let pushed: Vec<Value> = pushed.map(|event| reference(event.name)).collect();
-    operations.insert("greet".to_owned(), send("Before anything else.", vec![reference("connected")]));
-    operations.insert("push".to_owned(), send("Events, sent to every user they concern.", pushed));
-    operations.insert(
-        "refuse".to_owned(),
-        send(
-            "The answer to a message that is not a command, and the last message before a refused connection is closed.",
-            vec![reference("error")],
-        ),
-    );
     json!({
         "asyncapi": "3.0.0",
         "info": {
@@ -68,9 +40,41 @@ pub fn asyncapi() -> Value {
             "bindings": {"ws": {"method": "GET"}},
             "x-close-codes": close_codes(),
         }},
-        "operations": operations,
+        "operations": operations(),
         "components": {"messages": messages, "schemas": schema::components(&mut generator)},
     })
+}
+
+fn pushed(event: &Described, generator: &mut SchemaGenerator) -> Value {
+    let payload = event.frame_schema(generator);
+    let summary = payload["description"].clone();
+    let mut message = json!({
+        "name": event.name,
+        "summary": summary,
+        "payload": payload,
+        "examples": [{"payload": examples::event(event.name)}],
+        "x-delivery": delivery(event.delivery),
+    });
+    if event.echoes_request() {
+        message["correlationId"] = json!({"location": "$message.payload#/requestId"});
+    }
+    message
+}
+
+fn operations() -> Map<String, Value> {
+    let mut operations: Map<String, Value> = SPECS.iter().map(|spec| (spec.name.to_owned(), receive(spec))).collect();
+    let pushed = EVENTS.iter().filter(|event| event.delivery != Delivery::Answer || event.name == "session_conflict");
+    let pushed: Vec<Value> = pushed.map(|event| reference(event.name)).collect();
+    operations.insert("greet".to_owned(), send("Before anything else.", vec![reference("connected")]));
+    operations.insert("push".to_owned(), send("Events, sent to every user they concern.", pushed));
+    operations.insert(
+        "refuse".to_owned(),
+        send(
+            "The answer to a message that is not a command, and the last message before a refused connection is closed.",
+            vec![reference("error")],
+        ),
+    );
+    operations
 }
 
 fn command(spec: &Spec) -> Value {

@@ -58,15 +58,7 @@ pub fn run(workspace: &Workspace, options: &Options) -> Result<ExitCode> {
     let no_web = web::prepare(workspace, &dir.join(stack::WEB), options.no_build)?;
     interrupt::check()?;
 
-    let mut state = match State::load(&dir)? {
-        Some(state) => state,
-        None => State::generate()?,
-    };
-    state.assign_ports(options.gateways.into(), options.workers.into())?;
-    state.has_nginx = programs.nginx.is_some();
-    state.bin_dir = workspace.target_dir.join("release");
-    state.caller_env = devstack::process::inherited_env();
-    state.save(&dir)?;
+    let state = state(workspace, options, &dir, programs.nginx.is_some())?;
     // It is left from a crashed run; scripts take its presence for a running stack.
     let _ = std::fs::remove_file(dir.join("env"));
 
@@ -95,6 +87,20 @@ pub fn run(workspace: &Workspace, options: &Options) -> Result<ExitCode> {
     let _ = std::fs::remove_file(dir.join("env"));
     say("stopped; the data stays for the next `cargo xtask up`");
     Ok(ExitCode::SUCCESS)
+}
+
+/// The state of the last run with this one's options, saved.
+fn state(workspace: &Workspace, options: &Options, dir: &Path, has_nginx: bool) -> Result<State> {
+    let mut state = match State::load(dir)? {
+        Some(state) => state,
+        None => State::generate()?,
+    };
+    state.assign_ports(options.gateways.into(), options.workers.into())?;
+    state.has_nginx = has_nginx;
+    state.bin_dir = workspace.target_dir.join("release");
+    state.caller_env = devstack::process::inherited_env();
+    state.save(dir)?;
+    Ok(state)
 }
 
 fn say(line: &str) {

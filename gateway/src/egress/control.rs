@@ -24,68 +24,78 @@ const GONE_WITHIN: Duration = Duration::from_secs(5);
 
 /// Carries out what a publication orders. One that this version does not know, or that came on the wrong channel, counts as unreadable.
 pub fn obey(gateway: &Gateway, header: Header, channel: Channel, payload: &[u8]) {
-    let count = |kind| gateway.metrics.publications.with(kind).increment(1);
-    match (header, channel) {
-        (Header::Joined { group }, Channel::User(user)) => {
-            count("membership");
-            join(gateway, user, group);
-        }
-        (Header::Left { group }, Channel::User(user)) => {
-            count("membership");
-            leave(gateway, &[user], group);
-            gateway.recent_joins.left(user, group, gateway.clock.now_ms());
-        }
-        (Header::Gone { users }, Channel::Group(group)) => {
-            count("membership");
-            let left = leave(gateway, &users, group);
-            come_back(gateway, left, group);
-        }
-        (Header::Replaced { by, opened_at }, Channel::User(user)) => {
-            count("membership");
-            end_replaced(gateway, user, by, opened_at, None);
-        }
-        (Header::ReplacedIn { by, opened_at, dialect }, Channel::User(user)) => {
-            count("membership");
-            end_replaced(gateway, user, by, opened_at, Some(dialect));
-        }
-        (Header::Departed, Channel::User(user)) => {
-            count("membership");
-            end_departed(gateway, user);
-        }
-        (Header::Kicked, Channel::User(user)) => {
-            count("operator");
-            gateway.registry.for_user(user, |connection| {
-                connection.close(Close::new(CloseCode::Policy, "Closed by an operator"));
-            });
-        }
-        (Header::Drain, Channel::Gateway) => {
-            count("operator");
-            tracing::info!("an operator stops this gateway");
-            gateway.lifecycle.start_draining();
-        }
-        (Header::ReceiptsWanted { by, request }, Channel::User(user)) => {
-            count("receipts");
-            if by != gateway.id {
-                let (epoch, receipts) = gateway.unrecorded(user);
-                gateway.elsewhere.answer(by, request, epoch, &receipts);
-            }
-        }
-        (Header::ReceiptsGiven { request }, Channel::Gateway) => {
-            count("receipts");
-            gateway.elsewhere.answered(request, payload);
-        }
-        (Header::Report, Channel::Report) => {
-            count("report");
+    let kind = match channel {
+        Channel::User(user) => obey_on_user(gateway, header, user),
+        Channel::Group(group) => obey_on_group(gateway, header, group),
+        Channel::Gateway => obey_on_own(gateway, header, payload),
+        Channel::Report if matches!(header, Header::Report) => {
             match postcard::from_bytes(payload) {
                 Ok(report) => gateway.gaps.compare(&report),
                 Err(_) => gateway.metrics.unreadable.increment(1),
             }
+            Some("report")
         }
-        (Header::Probe { sent_at }, Channel::Gateway) => {
-            count("probe");
+        _ => None,
+    };
+    match kind {
+        Some(kind) => gateway.metrics.publications.with(kind).increment(1),
+        None => gateway.metrics.unreadable.increment(1),
+    }
+}
+
+/// What comes on a user's channel; returns its kind, if it belongs there.
+fn obey_on_user(gateway: &Gateway, header: Header, user: UserId) -> Option<&'static str> {
+    match header {
+        Header::Joined { group } => join(gateway, user, group),
+        Header::Left { group } => {
+            leave(gateway, &[user], group);
+            gateway.recent_joins.left(user, group, gateway.clock.now_ms());
+        }
+        Header::Replaced { by, opened_at } => end_replaced(gateway, user, by, opened_at, None),
+        Header::ReplacedIn { by, opened_at, dialect } => end_replaced(gateway, user, by, opened_at, Some(dialect)),
+        Header::Departed => end_departed(gateway, user),
+        Header::Kicked => {
+            gateway.registry.for_user(user, |connection| {
+                connection.close(Close::new(CloseCode::Policy, "Closed by an operator"));
+            });
+            return Some("operator");
+        }
+        Header::ReceiptsWanted { by, request } => {
+            if by != gateway.id {
+                let (epoch, receipts) = gateway.unrecorded(user);
+                gateway.elsewhere.answer(by, request, epoch, &receipts);
+            }
+            return Some("receipts");
+        }
+        _ => return None,
+    }
+    Some("membership")
+}
+
+fn obey_on_group(gateway: &Gateway, header: Header, group: GroupId) -> Option<&'static str> {
+    let Header::Gone { users } = header else { return None };
+    let left = leave(gateway, &users, group);
+    come_back(gateway, left, group);
+    Some("membership")
+}
+
+/// What comes on this gateway's own channel.
+fn obey_on_own(gateway: &Gateway, header: Header, payload: &[u8]) -> Option<&'static str> {
+    match header {
+        Header::Drain => {
+            tracing::info!("an operator stops this gateway");
+            gateway.lifecycle.start_draining();
+            Some("operator")
+        }
+        Header::ReceiptsGiven { request } => {
+            gateway.elsewhere.answered(request, payload);
+            Some("receipts")
+        }
+        Header::Probe { sent_at } => {
             gateway.metrics.subscription_lag_seconds.record(Timestamp::now().since(sent_at));
+            Some("probe")
         }
-        _ => gateway.metrics.unreadable.increment(1),
+        _ => None,
     }
 }
 

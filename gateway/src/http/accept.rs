@@ -12,7 +12,7 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt, Full};
-use hyper::body::Incoming;
+use hyper::body::{Body, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -172,12 +172,22 @@ async fn answer(
             refused.unwrap_or(response)
         }
     };
+    tracing::trace!(path, status = response.status().as_u16(), "answered a request");
+    Ok(finished(response, &path, &headers, origin).await)
+}
+
+/// Adds what all answers share to one: the methods that are allowed, CORS, compression.
+async fn finished<B: Body<Data = Bytes>>(
+    response: Response<B>,
+    path: &str,
+    headers: &HeaderMap,
+    origin: Option<HeaderValue>,
+) -> Response<Full<Bytes>> {
     let (mut parts, body) = response.into_parts();
-    tracing::trace!(path, status = parts.status.as_u16(), "answered a request");
     // Our own answers are already in memory, so this cannot fail.
     let mut body = body.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
     if parts.status == StatusCode::METHOD_NOT_ALLOWED {
-        let allowed = || HeaderValue::from_static(routes::allowed_methods(&path));
+        let allowed = || HeaderValue::from_static(routes::allowed_methods(path));
         parts.headers.entry(header::ALLOW).or_insert_with(allowed);
     }
     if let Some(origin) = origin {
@@ -186,13 +196,13 @@ async fn answer(
         parts.headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("retry-after"));
         parts.headers.append(header::VARY, HeaderValue::from_static("origin"));
     }
-    if body.len() >= COMPRESS_FROM_BYTES && accepts(&headers, "gzip") {
+    if body.len() >= COMPRESS_FROM_BYTES && accepts(headers, "gzip") {
         body = gzip(&body);
         parts.headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
         parts.headers.append(header::VARY, HeaderValue::from_static("accept-encoding"));
         parts.headers.remove(header::CONTENT_LENGTH);
     }
-    Ok(Response::from_parts(parts, Full::new(body)))
+    Response::from_parts(parts, Full::new(body))
 }
 
 /// Operators' requests must be answered regardless of what else happens.

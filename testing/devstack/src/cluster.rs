@@ -1,4 +1,5 @@
-//! A Redis Cluster: three primaries, each with a replica that takes its place when it dies.
+//! A Redis Cluster: three primaries, each with a replica that takes its place when it dies; for measurements, any number of
+//! primaries alone.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -20,6 +21,7 @@ const FAILOVER_TIMEOUT: Duration = Duration::from_secs(5);
 pub struct Cluster {
     /// The primaries, then the replica of each.
     pub nodes: Vec<Redis>,
+    primaries: usize,
     password: String,
     // Ends the nodes' processes when they are dropped.
     _scratches: Vec<Scratch>,
@@ -28,9 +30,18 @@ pub struct Cluster {
 impl Cluster {
     /// Starts all nodes and waits until each knows all others and could take over.
     pub fn start(program: &Path) -> Result<Self> {
+        Self::of(program, PRIMARIES, 2 * PRIMARIES)
+    }
+
+    /// Starts this many primaries, which nobody could replace.
+    pub fn start_without_replicas(program: &Path, primaries: usize) -> Result<Self> {
+        Self::of(program, primaries, primaries)
+    }
+
+    fn of(program: &Path, primaries: usize, nodes: usize) -> Result<Self> {
         let password = secrets::password()?;
-        let mut cluster = Self { nodes: Vec::new(), password, _scratches: Vec::new() };
-        for ports in ports::free(4 * PRIMARIES)?.chunks_exact(2) {
+        let mut cluster = Self { nodes: Vec::new(), primaries, password, _scratches: Vec::new() };
+        for ports in ports::free(2 * nodes)?.chunks_exact(2) {
             let scratch = Scratch::new("cluster")?;
             let node = Redis::open(program, scratch.dir(), ports[0], &cluster.password, Durability::Fast)?;
             cluster.nodes.push(node.in_cluster(ports[1], NODE_TIMEOUT));
@@ -51,12 +62,12 @@ impl Cluster {
             let bus_port = other.bus_port().context("a node of a cluster")?;
             first.command(&["CLUSTER", "MEET", "127.0.0.1", &other.port().to_string(), &bus_port.to_string()])?;
         }
-        let (primaries, replicas) = self.nodes.split_at(PRIMARIES);
+        let (primaries, replicas) = self.nodes.split_at(self.primaries);
         for (place, primary) in primaries.iter().enumerate() {
-            let (from, to) = (SLOTS * place / PRIMARIES, SLOTS * (place + 1) / PRIMARIES - 1);
+            let (from, to) = (SLOTS * place / self.primaries, SLOTS * (place + 1) / self.primaries - 1);
             primary.command(&["CLUSTER", "ADDSLOTSRANGE", &from.to_string(), &to.to_string()])?;
         }
-        self.until_all("CLUSTER INFO", &["cluster_state:ok", "cluster_known_nodes:6"])?;
+        self.until_all("CLUSTER INFO", &["cluster_state:ok", &format!("cluster_known_nodes:{}", self.nodes.len())])?;
         for (primary, replica) in primaries.iter().zip(replicas) {
             let id = primary.command(&["CLUSTER", "MYID"])?;
             wait::until("a replica knows its primary", START_TIMEOUT, || {
@@ -66,7 +77,12 @@ impl Cluster {
         for replica in replicas {
             until_in_step(replica)?;
         }
-        self.until_all("CLUSTER INFO", &["cluster_state:ok", "cluster_size:3", "cluster_slots_ok:16384"])
+        self.until_complete()
+    }
+
+    fn until_complete(&self) -> Result<()> {
+        let size = format!("cluster_size:{}", self.primaries);
+        self.until_all("CLUSTER INFO", &["cluster_state:ok", &size, "cluster_slots_ok:16384"])
     }
 
     /// Waits until every node reports all of this.
@@ -131,7 +147,7 @@ impl Cluster {
         node.command(&["PUBSUB", "SHARDCHANNELS"])?.lines().map(slot_of).collect()
     }
 
-    /// The place of the primary that had the slot at the start.
+    /// The place of the primary that had the slot at the start, among three.
     pub fn first_owner(slot: u16) -> usize {
         (0..PRIMARIES).rev().find(|place| usize::from(slot) >= SLOTS * place / PRIMARIES).unwrap_or(0)
     }
@@ -183,6 +199,11 @@ impl Cluster {
         Ok(())
     }
 
+    /// Returns the password of all nodes.
+    pub fn password(&self) -> &str {
+        &self.password
+    }
+
     /// Returns a URL with all nodes.
     pub fn url(&self) -> String {
         self.url_of("redis", self.nodes.iter().map(Redis::port))
@@ -197,8 +218,8 @@ impl Cluster {
             let words = ["CONFIG", "SET", "tls-cluster", "yes", "tls-replication", "yes"].into_iter().chain(announced);
             node.command(&words.collect::<Vec<_>>())?;
         }
-        self.until_all("CLUSTER INFO", &["cluster_state:ok", "cluster_size:3", "cluster_slots_ok:16384"])?;
-        self.nodes.iter().skip(PRIMARIES).try_for_each(until_in_step)?;
+        self.until_complete()?;
+        self.nodes.iter().skip(self.primaries).try_for_each(until_in_step)?;
         Ok(self.url_of("rediss", ports.iter().copied()))
     }
 
@@ -206,7 +227,8 @@ impl Cluster {
         let mut nodes = ports.map(|port| format!("127.0.0.1:{port}"));
         let first = nodes.next().unwrap_or_default();
         let others: Vec<String> = nodes.map(|node| format!("node={node}")).collect();
-        format!("{scheme}-cluster://default:{}@{first}?{}", self.password, others.join("&"))
+        let others = if others.is_empty() { String::new() } else { format!("?{}", others.join("&")) };
+        format!("{scheme}-cluster://default:{}@{first}{others}", self.password)
     }
 }
 

@@ -183,7 +183,11 @@ impl Redis {
         };
         let cluster = self.cluster.as_ref().map_or_else(String::new, |node| {
             let (bus_port, timeout_ms) = (node.bus_port, node.timeout.as_millis());
-            format!("cluster-enabled yes\ncluster-port {bus_port}\ncluster-node-timeout {timeout_ms}\n")
+            // A node that is alone would not learn its address from the others.
+            format!(
+                "cluster-enabled yes\ncluster-port {bus_port}\ncluster-node-timeout {timeout_ms}\n\
+                 cluster-announce-ip 127.0.0.1\n"
+            )
         });
         format!(
             "bind 127.0.0.1\nport {}\nprotected-mode yes\nrequirepass {}\ndaemonize no\ndir .\nsave \"\"\n{persistence}\n\

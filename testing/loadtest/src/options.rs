@@ -8,7 +8,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::accounts::{self, Account};
 use crate::observe::processes::Group;
-use crate::plan::{GroupSource, Pace, Scenario};
+use crate::plan::{GroupSource, Pace, Request, Scenario};
 
 /// Load for a chat server: scenarios, verification of what arrives, and the cost per message.
 #[derive(Debug, Parser)]
@@ -69,7 +69,7 @@ enum ScenarioOptions {
         #[command(flatten)]
         common: Common,
     },
-    /// Pairs read pages of their conversation, and their lists
+    /// Pairs read pages of their conversation, and lists
     History {
         /// Messages that each writes before
         #[arg(long, default_value_t = 200)]
@@ -77,9 +77,9 @@ enum ScenarioOptions {
         /// Messages per page
         #[arg(long, default_value_t = 50)]
         page: u32,
-        /// Read who is online instead
-        #[arg(long)]
-        online: bool,
+        /// What they read, in turn
+        #[arg(long, value_enum, value_delimiter = ',', default_values = ["newest_page", "page_by_seq", "conversations"])]
+        requests: Vec<Request>,
         #[command(flatten)]
         common: Common,
     },
@@ -235,7 +235,9 @@ impl ScenarioOptions {
                 let readers = readers.unwrap_or(watchers).min(watchers);
                 (Scenario::Presence { watchers, readers, batches, stay_ms }, common)
             }
-            Self::History { preload, page, online, common } => (Scenario::History { preload, page, online }, common),
+            Self::History { preload, page, requests, common } => {
+                (Scenario::History { preload, page, requests }, common)
+            }
             Self::Idle { silent, common } => (Scenario::Idle { message: !silent }, common),
             Self::Storm { missed, senders, common } => (Scenario::Storm { missed, senders }, common),
         }
@@ -307,6 +309,16 @@ mod tests {
         assert_eq!(options.common.watch[0].pids, [1, 2]);
         assert!(matches!(options.scenario, Scenario::Group { senders: 3, .. }));
         assert!(matches!(parse("loadtest --compare a.json b.json"), Ok(Ok(Mode::Compare(..)))));
+        let history = |more: &str| parse(&format!("loadtest history --url ws://a --tokens t{more}"));
+        let asks = |more: &str, expected: &[Request]| match history(more) {
+            Ok(Ok(Mode::Run(options))) => {
+                matches!(options.scenario, Scenario::History { requests, .. } if requests == expected)
+            }
+            _ => false,
+        };
+        assert!(asks("", &[Request::NewestPage, Request::PageBySeq, Request::Conversations]));
+        assert!(asks(" --requests inbox,online_users", &[Request::Inbox, Request::OnlineUsers]));
+        assert!(history(" --requests nonsense").is_err());
         assert!(parse("loadtest direct --url ws://a").is_err(), "no accounts");
         assert!(parse("loadtest direct --url ws://a --tokens t --rate 0").is_err());
     }

@@ -54,12 +54,39 @@ pub enum Scenario {
     /// The first `watchers` accounts wait, and ask for changes in `batches`, which the first `readers` check; the others log in one after the other, and
     /// leave after `stay_ms` if that is given.
     Presence { watchers: usize, readers: usize, batches: bool, stay_ms: Option<u64> },
-    /// Pairs write `preload` messages each way, then read pages and lists, or who is `online`.
-    History { preload: u32, page: u32, online: bool },
+    /// Pairs write `preload` messages each way, then make these requests in turn.
+    History { preload: u32, page: u32, requests: Vec<Request> },
     /// Connections that do nothing, except that each sends and gets one message when `message`.
     Idle { message: bool },
     /// All log in, are dropped, miss `missed` messages each, and come back at once.
     Storm { missed: u32, senders: usize },
+}
+
+/// What `history` asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "snake_case")]
+#[value(rename_all = "snake_case")]
+pub enum Request {
+    NewestPage,
+    PageBySeq,
+    Conversations,
+    Inbox,
+    PartOfOnlineUsers,
+    OnlineUsers,
+}
+
+impl Request {
+    /// The name of its latencies.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::NewestPage => "newest_page",
+            Self::PageBySeq => "page_by_seq",
+            Self::Conversations => "conversations",
+            Self::Inbox => "inbox",
+            Self::PartOfOnlineUsers => "part_of_online_users",
+            Self::OnlineUsers => "online_users",
+        }
+    }
 }
 
 /// Where the groups come from.

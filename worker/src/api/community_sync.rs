@@ -138,26 +138,7 @@ async fn store_community(
         is_active: community.is_active,
     };
     communities::update(db, &update).await?;
-    if let Some(members) = &body.members {
-        let ids: Vec<UserId> = members.iter().map(|(user, _)| *user).collect();
-        let roles: Vec<Role> = members.iter().map(|(_, role)| *role).collect();
-        communities::update_members(db, &community.id, &ids, &roles).await?;
-        if body.members_complete {
-            communities::delete_other_members(db, &community.id, &ids).await?;
-        }
-    }
-    if !body.muted.is_empty() {
-        let (ids, muted): (Vec<UserId>, Vec<bool>) = body.muted.iter().copied().unzip();
-        communities::update_muted(db, &community.id, &ids, &muted).await?;
-    }
-    let mut may_differ = body.members.is_some() || present.is_none();
-    // A user who achieves something in a community belongs to it, unless the body lists all members.
-    if let Some(event) = body.event.as_ref().filter(|_| !body.members_complete)
-        && !communities::list_member_ids(db, &community.id).await?.contains(&event.user)
-    {
-        communities::update_members(db, &community.id, &[event.user], &[Role::Member]).await?;
-        may_differ = true;
-    }
+    let may_differ = store_members(db, body).await? || present.is_none();
     if stored.is_none() {
         community_group::adopt(db, community, group, body.members.as_deref().unwrap_or_default()).await?;
     } else {
@@ -175,6 +156,31 @@ async fn store_community(
         joined = community_group::follow(app, db, &community.id, group, outcome).await?;
     }
     Ok((group, joined))
+}
+
+/// Stores the members of the body, and who of them is muted; returns true if the members may be others than before.
+async fn store_members(db: &mut PgSession, body: &Body) -> Result<bool, Failure> {
+    let community = &body.community.id;
+    if let Some(members) = &body.members {
+        let ids: Vec<UserId> = members.iter().map(|(user, _)| *user).collect();
+        let roles: Vec<Role> = members.iter().map(|(_, role)| *role).collect();
+        communities::update_members(db, community, &ids, &roles).await?;
+        if body.members_complete {
+            communities::delete_other_members(db, community, &ids).await?;
+        }
+    }
+    if !body.muted.is_empty() {
+        let (ids, muted): (Vec<UserId>, Vec<bool>) = body.muted.iter().copied().unzip();
+        communities::update_muted(db, community, &ids, &muted).await?;
+    }
+    // A user who achieves something in a community belongs to it, unless the body lists all members.
+    if let Some(event) = body.event.as_ref().filter(|_| !body.members_complete)
+        && !communities::list_member_ids(db, community).await?.contains(&event.user)
+    {
+        communities::update_members(db, community, &[event.user], &[Role::Member]).await?;
+        return Ok(true);
+    }
+    Ok(body.members.is_some())
 }
 
 /// Returns the event as the protocol shows it, and if it was already known.

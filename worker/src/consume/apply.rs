@@ -111,34 +111,36 @@ impl<'a> Batch<'a> {
                     waited_in_all += waited;
                     batch.push(lease, stream, raw, (envelope, command, is_systems));
                 }
-                Err(DecodeError::TooNew { deadline }) if Timestamp::now() <= deadline => {
-                    app.metrics.too_new_entries.increment(1);
-                    tracing::warn!(
-                        entry_id = raw.id,
-                        partition = lease.partition,
-                        "a command of another version stays"
-                    );
-                    batch.left.push(lease);
-                    batch.has_too_new = true;
-                    app.withdrawal.begin();
-                }
-                Err(error) => {
-                    app.count_unreadable(&error);
-                    tracing::error!(entry_id = raw.id, %error, "an entry cannot be read and goes to the dead letters");
-                    app.metrics.commands.with(UNREADABLE).with("dead_letter").increment(1);
-                    batch.settlement.dead_letters.push(DeadLetter {
-                        entry: raw.entry.clone(),
-                        lane: stream.clone(),
-                        subject: None,
-                        reason: error.to_string(),
-                        attempts: 1,
-                    });
-                    batch.settlement.done(stream, raw.id);
-                }
+                Err(error) => batch.unread(lease, stream, raw, &error),
             }
         }
         app.load.add(batch.size, waited_in_all);
         batch
+    }
+
+    /// An entry that this version cannot decode stays for one that can; any other goes to the dead letters.
+    fn unread(&mut self, lease: Lease, stream: String, raw: RawEntry, error: &DecodeError) {
+        let app = self.app;
+        if let DecodeError::TooNew { deadline } = error
+            && Timestamp::now() <= *deadline
+        {
+            app.metrics.too_new_entries.increment(1);
+            tracing::warn!(entry_id = raw.id, partition = lease.partition, "a command of another version stays");
+            self.left.push(lease);
+            self.has_too_new = true;
+            return app.withdrawal.begin();
+        }
+        app.count_unreadable(error);
+        tracing::error!(entry_id = raw.id, %error, "an entry cannot be read and goes to the dead letters");
+        app.metrics.commands.with(UNREADABLE).with("dead_letter").increment(1);
+        self.settlement.dead_letters.push(DeadLetter {
+            entry: raw.entry,
+            lane: stream.clone(),
+            subject: None,
+            reason: error.to_string(),
+            attempts: 1,
+        });
+        self.settlement.done(stream, raw.id);
     }
 
     fn push(&mut self, lease: Lease, stream: String, raw: RawEntry, decoded: Decoded) {
@@ -377,27 +379,31 @@ impl<'a> Batch<'a> {
                     remaining.push(item);
                     return false;
                 }
-                let error_id = shared::telemetry::error_id();
-                let envelope = item.envelope();
-                tracing::error!(
-                    error_id, command_id = %envelope.id, command = envelope.name, user_id = %envelope.user,
-                    gateway_id = %envelope.reply_to.gateway, error = %with_causes(&error), "a command failed for good"
-                );
                 outcomes.with("dead_letter").increment(1);
-                self.settlement.dead_letters.push(DeadLetter {
-                    entry: item.raw.entry.clone(),
-                    lane: item.stream.clone(),
-                    subject: Some(item.subject.to_string()),
-                    reason: format!("{error:#}"),
-                    attempts: item.tries,
-                });
-                self.reject(&item, &Rejection::internal(error_id));
+                self.give_up(&item, &error);
             }
         }
         metrics.command_seconds.record(age.as_secs_f64());
         self.app.counts.add_command(age, is_error);
         self.settlement.done(item.stream, item.raw.id);
         true
+    }
+
+    fn give_up(&mut self, item: &Item, error: &anyhow::Error) {
+        let error_id = shared::telemetry::error_id();
+        let envelope = item.envelope();
+        tracing::error!(
+            error_id, command_id = %envelope.id, command = envelope.name, user_id = %envelope.user,
+            gateway_id = %envelope.reply_to.gateway, error = %with_causes(error), "a command failed for good"
+        );
+        self.settlement.dead_letters.push(DeadLetter {
+            entry: item.raw.entry.clone(),
+            lane: item.stream.clone(),
+            subject: Some(item.subject.to_string()),
+            reason: format!("{error:#}"),
+            attempts: item.tries,
+        });
+        self.reject(item, &Rejection::internal(error_id));
     }
 
     /// Records in a command's trace that it is stored. Returns the span that its publications belong to.

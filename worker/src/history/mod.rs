@@ -59,20 +59,9 @@ pub async fn read_page(
     let reader = Reader { app, user, conversation, scope: &scope };
     let (stretch, around) = match request.position {
         Position::Around(seq) => {
-            let half = request.limit / 2;
-            let range = |from_newest, after: i64, before, limit| Range {
-                after: after.max(scope.cleared_seq),
-                before,
-                from_newest,
-                offset: 0,
-                limit: i64::from(limit),
-            };
-            let earlier = reader.read(db, range(true, 0, seq, half), MAX_ANSWER_BYTES / 2).await?;
-            let later = range(false, seq.saturating_sub(1), i64::MAX, request.limit - half);
-            let later = reader.read(db, later, MAX_ANSWER_BYTES / 2).await?;
-            let around = Around { has_before: earlier.has_more, has_after: later.has_more };
-            pagination.has_more = earlier.has_more;
-            (earlier.followed_by(later), Some(around))
+            let (stretch, around) = reader.read_around(db, seq, request.limit).await?;
+            pagination.has_more = around.has_before;
+            (stretch, Some(around))
         }
         Position::Offset(_) | Position::Seq { .. } | Position::AroundMessage(_) => {
             let (before, after) = match request.position {
@@ -130,6 +119,23 @@ impl Stretch {
 }
 
 impl Reader<'_> {
+    /// Reads up to `limit` messages, the one with this number in their middle.
+    async fn read_around(&self, db: &mut PgSession, seq: i64, limit: u32) -> Result<(Stretch, Around), Failure> {
+        let half = limit / 2;
+        let range = |from_newest, after: i64, before, limit| Range {
+            after: after.max(self.scope.cleared_seq),
+            before,
+            from_newest,
+            offset: 0,
+            limit: i64::from(limit),
+        };
+        let earlier = self.read(db, range(true, 0, seq, half), MAX_ANSWER_BYTES / 2).await?;
+        let later = range(false, seq.saturating_sub(1), i64::MAX, limit - half);
+        let later = self.read(db, later, MAX_ANSWER_BYTES / 2).await?;
+        let around = Around { has_before: earlier.has_more, has_after: later.has_more };
+        Ok((earlier.followed_by(later), around))
+    }
+
     /// The entries of a range, limited to what fits into `most_bytes`.
     async fn read(&self, db: &mut PgSession, range: Range, most_bytes: usize) -> Result<Stretch, Failure> {
         // Reading one more than requested shows if there are more.

@@ -26,7 +26,7 @@ use crate::store::history;
 use crate::store::leases::Lease;
 use crate::store::sends::{self, NewMessage, Patience, SendRows};
 use crate::webhooks::record;
-use facts::Facts;
+use facts::{Facts, MentionEvent};
 
 /// The limit for the storing statement if no message in it has an earlier deadline.
 const MAX_STATEMENT_TIME: Duration = Duration::from_secs(60);
@@ -127,39 +127,9 @@ pub async fn apply(
         refusals.push(refusal);
     }
     patience.lock = patience.lock.min(patience.whole);
-    let enforce = app.settings.follow_policy == shared::config::FollowPolicy::Enforce;
     let mentions = facts.mention_events(batch, &refusals);
-    let hooks_want = record::wants_messages(app);
-    let verdicts = if mentions.is_empty() && !hooks_want {
-        sends::insert_messages(db, app.worker_id, leases, enforce, &rows, patience).await?
-    } else {
-        let mut transaction = db.begin().await?;
-        let verdicts =
-            sends::insert_messages(&mut transaction, app.worker_id, leases, enforce, &rows, patience).await?;
-        for mention in &mentions {
-            let verdict = &verdicts[mention.place];
-            if verdict.kind == sends::VerdictKind::Stored {
-                mention.insert(app, &mut transaction, verdict.version).await?;
-            }
-        }
-        if hooks_want {
-            let is_stored = |verdict: &sends::Verdict| verdict.kind == sends::VerdictKind::Stored;
-            let stored = verdicts.iter().zip(batch).filter(|(verdict, _)| is_stored(verdict));
-            record::messages(app, &mut transaction, stored.map(|(_, send)| (send.message_id(), send.conversation)))
-                .await?;
-        }
-        transaction.commit().await?;
-        app.webhooks.announce();
-        verdicts
-    };
-    let begun: Vec<UserId> = verdicts
-        .iter()
-        .zip(batch)
-        .filter(|(verdict, send)| verdict.begins_with_stranger() && send.recipient().is_some())
-        .filter(|(_, send)| !send.envelope.reply_to.is_gateway())
-        .map(|(_, send)| send.envelope.user)
-        .collect();
-    strangers::count(app, &begun).await;
+    let verdicts = store(app, db, leases, batch, &rows, patience, &mentions).await?;
+    count_begun(app, batch, &verdicts).await;
     let stored = as_stored(app, db, batch, &verdicts).await?;
     let outcome = |(place, verdict): (usize, sends::Verdict)| {
         let refusal = refusals.get_mut(place).and_then(Option::take);
@@ -174,6 +144,51 @@ pub async fn apply(
         }
     }
     Ok(outcomes)
+}
+
+/// Stores the rows, and in the same transaction what mentions and webhooks need.
+async fn store(
+    app: &App,
+    db: &mut PgSession,
+    leases: &[Lease],
+    batch: &[&Send],
+    rows: &SendRows,
+    patience: Patience,
+    mentions: &[MentionEvent],
+) -> Result<Vec<sends::Verdict>, Failure> {
+    let enforce = app.settings.follow_policy == shared::config::FollowPolicy::Enforce;
+    let hooks_want = record::wants_messages(app);
+    if mentions.is_empty() && !hooks_want {
+        return Ok(sends::insert_messages(db, app.worker_id, leases, enforce, rows, patience).await?);
+    }
+    let mut transaction = db.begin().await?;
+    let verdicts = sends::insert_messages(&mut transaction, app.worker_id, leases, enforce, rows, patience).await?;
+    for mention in mentions {
+        let verdict = &verdicts[mention.place];
+        if verdict.kind == sends::VerdictKind::Stored {
+            mention.insert(app, &mut transaction, verdict.version).await?;
+        }
+    }
+    if hooks_want {
+        let is_stored = |verdict: &sends::Verdict| verdict.kind == sends::VerdictKind::Stored;
+        let stored = verdicts.iter().zip(batch).filter(|(verdict, _)| is_stored(verdict));
+        record::messages(app, &mut transaction, stored.map(|(_, send)| (send.message_id(), send.conversation))).await?;
+    }
+    transaction.commit().await?;
+    app.webhooks.announce();
+    Ok(verdicts)
+}
+
+/// Counts the conversations that users have begun with strangers.
+async fn count_begun(app: &App, batch: &[&Send], verdicts: &[sends::Verdict]) {
+    let begun: Vec<UserId> = verdicts
+        .iter()
+        .zip(batch)
+        .filter(|(verdict, send)| verdict.begins_with_stranger() && send.recipient().is_some())
+        .filter(|(_, send)| !send.envelope.reply_to.is_gateway())
+        .map(|(_, send)| send.envelope.user)
+        .collect();
+    strangers::count(app, &begun).await;
 }
 
 /// The messages that were stored before, by their places, with the content that they have: their hook may answer otherwise this time.

@@ -147,7 +147,7 @@ fn answer_changes(
     let through = if reading.has_more_hidden { version } else { reading.through.unwrap_or(extent.version) };
     let hidden: Vec<MessagePlace> =
         reading.hidden.iter().map(|(message_id, seq)| MessagePlace { message_id: *message_id, seq: *seq }).collect();
-    let last_hidden = hidden.last().map(|place| place.seq);
+    let hidden_after = hidden.last().map_or(position.hidden_after, |place| place.seq);
     let mut part = ChangesPart {
         bytes: hidden.len() * PLACE_BYTES,
         hidden,
@@ -157,7 +157,7 @@ fn answer_changes(
     };
     if reading.has_more_hidden {
         answers.push(&part.finish(version, true));
-        return Some(SyncPosition { hidden_after: last_hidden.unwrap_or(position.hidden_after), ..position });
+        return Some(SyncPosition { hidden_after, ..position });
     }
     let mut at = version;
     for changed in &reading.changed {
@@ -172,7 +172,6 @@ fn answer_changes(
         if part.bytes + bytes > PART_BYTES && part.bytes > 0 {
             answers.push(&part.finish(at, true));
             if answers.bytes() >= ROUND_BYTES {
-                let hidden_after = last_hidden.unwrap_or(position.hidden_after);
                 return Some(SyncPosition { version: Some(at), hidden_after, ..position });
             }
             part = ChangesPart::new(position.conversation, at);
@@ -180,9 +179,7 @@ fn answer_changes(
         part.bytes += bytes;
         match shown {
             Some(message) => part.changed.push(message),
-            None => {
-                part.deleted.push(MessagePlace { message_id: changed.message_id, seq: changed.seq });
-            }
+            None => part.deleted.push(MessagePlace { message_id: changed.message_id, seq: changed.seq }),
         }
         at = changed.version;
     }
@@ -190,11 +187,7 @@ fn answer_changes(
     if has_more || !part.is_empty() {
         answers.push(&part.finish(through, has_more));
     }
-    has_more.then(|| SyncPosition {
-        version: Some(through),
-        hidden_after: last_hidden.unwrap_or(position.hidden_after),
-        ..position
-    })
+    has_more.then_some(SyncPosition { version: Some(through), hidden_after, ..position })
 }
 
 /// A `sync_changes` while it is being filled.

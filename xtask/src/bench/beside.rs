@@ -9,48 +9,63 @@ use anyhow::{Context as _, Result, bail};
 use devstack::ports;
 use serde_json::Value;
 
-use super::runs::Sizes;
+use super::section::{Section, cell};
+use super::setup::{Setup, Sizes};
 use super::site::{DATABASE, Site, Watched};
-use super::target::at;
+use super::target::{Figure, at, median, number};
 use crate::node;
 use crate::workspace::Workspace;
 
 /// Messages per second.
-pub const RATES: [u32; 3] = [200, 2_400, 7_300];
+const RATES: [u32; 3] = [200, 2_400, 7_300];
 /// Rates at which this server alone is tried, until one is not sustained.
 const OPEN_LOADS: [u32; 8] = [5_000, 7_000, 9_000, 11_000, 13_000, 15_000, 17_000, 20_000];
 /// A rate is sustained while 99 % of its deliveries are not slower.
-pub const MAX_SUSTAINED_P99_MS: f64 = 50.0;
+const MAX_SUSTAINED_P99_MS: f64 = 50.0;
 /// How many log in at once.
-pub const LOGINS: usize = 100;
+const LOGINS: usize = 100;
 const STARTED_WITHIN: Duration = Duration::from_secs(20);
 
 /// The medians of several runs at one rate.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct AtRate {
-    pub rate: u32,
-    pub p50_ms: f64,
-    pub p99_ms: f64,
+struct AtRate {
+    rate: u32,
+    p50_ms: f64,
+    p99_ms: f64,
     /// Of all processes and stores.
-    pub cpu_ms_per_message: f64,
+    cpu_ms_per_message: f64,
 }
 
-#[derive(Debug)]
-pub struct Beside {
-    pub runs: usize,
-    pub ours: Vec<AtRate>,
+struct Results {
+    ours: Vec<AtRate>,
     /// Empty without Node.
-    pub socket_io: Vec<AtRate>,
-    /// The highest of the tried rates that was sustained.
-    pub sustained: Option<u32>,
-    /// The 99th percentile of [`LOGINS`] users who connect at once.
-    pub logins_p99_ms: Option<f64>,
+    socket_io: Vec<AtRate>,
 }
 
-pub fn measure(site: &Site, workspace: &Workspace, sizes: &Sizes) -> Result<Beside> {
-    let socket_io = SocketIo::start(site, workspace)?;
-    let mut beside =
-        Beside { runs: sizes.runs, ours: Vec::new(), socket_io: Vec::new(), sustained: None, logins_p99_ms: None };
+pub fn measure(setup: &Setup) -> Result<Section> {
+    let sizes = &setup.sizes;
+    let site = Site::start(setup, 2 * sizes.pairs.max(LOGINS))?;
+    let results = by_turns(&site, setup)?;
+    let sustained = sustained(&site, sizes)?;
+    let args = ["--connect-rate", "1000000", "--duration", "1s", "--rate", "100"];
+    let logins = site.loadtest(&format!("{LOGINS} logins at once"), "idle", 0..LOGINS, &args)?;
+    let logins_p99_ms = at(&logins, "/latency_ms/authenticate/p99");
+    let mut section = Section::new("Beside Socket.IO");
+    section.figures = figures(&results, sustained, logins_p99_ms);
+    table(&mut section, sizes, &results);
+    section.text(format!(
+        "The highest of the tried rates of this server with a p99 below {MAX_SUSTAINED_P99_MS} ms: {}/s. {LOGINS} users who connect at \
+         once are authenticated within {} ms (p99).",
+        cell(sustained.map(f64::from)),
+        cell(logins_p99_ms)
+    ));
+    Ok(section)
+}
+
+fn by_turns(site: &Site, setup: &Setup) -> Result<Results> {
+    let sizes = &setup.sizes;
+    let socket_io = SocketIo::start(site, setup.workspace)?;
+    let mut results = Results { ours: Vec::new(), socket_io: Vec::new() };
     for rate in RATES {
         let (mut ours, mut theirs) = (Vec::new(), Vec::new());
         for run in 1..=sizes.runs {
@@ -60,32 +75,60 @@ pub fn measure(site: &Site, workspace: &Workspace, sizes: &Sizes) -> Result<Besi
                 theirs.push(at_rate(site, &label("the same with Socket.IO"), rate, sizes, Some(socket_io))?);
             }
         }
-        beside.ours.push(medians(rate, &ours));
+        results.ours.push(medians(rate, &ours));
         if socket_io.is_some() {
-            beside.socket_io.push(medians(rate, &theirs));
+            results.socket_io.push(medians(rate, &theirs));
         }
     }
-    drop(socket_io);
+    Ok(results)
+}
+
+/// Returns the highest of the tried rates that was sustained.
+fn sustained(site: &Site, sizes: &Sizes) -> Result<Option<u32>> {
+    let mut sustained = None;
     for rate in OPEN_LOADS {
         let result = at_rate(site, &format!("open load of {rate} per second"), rate, sizes, None)?;
         let p99 = at(&result, "/latency_ms/deliver/p99").unwrap_or(f64::INFINITY);
         if p99 > MAX_SUSTAINED_P99_MS || result["ok"] != true {
             break;
         }
-        beside.sustained = Some(rate);
+        sustained = Some(rate);
     }
-    let args = ["--connect-rate", "1000000", "--duration", "1s", "--rate", "100"];
-    let logins = site.loadtest(&format!("{LOGINS} logins at once"), "idle", 0..LOGINS, &args)?;
-    beside.logins_p99_ms = at(&logins, "/latency_ms/authenticate/p99");
-    for (name, rates) in [("this server", &beside.ours), ("Socket.IO", &beside.socket_io)] {
-        for AtRate { rate, p50_ms, p99_ms, cpu_ms_per_message } in rates {
-            println!(
-                "    {name} at {rate}/s: p50 {p50_ms:.2} ms, p99 {p99_ms:.2} ms, {cpu_ms_per_message:.3} ms of CPU per message"
-            );
-        }
-    }
-    println!("    sustained: {:?}/s; {LOGINS} logins at once, p99: {:?} ms", beside.sustained, beside.logins_p99_ms);
-    Ok(beside)
+    Ok(sustained)
+}
+
+fn figures(results: &Results, sustained: Option<u32>, logins_p99_ms: Option<f64>) -> Vec<Figure> {
+    let ours = |rate: u32, figure: fn(&AtRate) -> f64| results.ours.iter().find(|ours| ours.rate == rate).map(figure);
+    vec![
+        Figure::at_most("CPU per lone message, stores included", ours(200, |at| at.cpu_ms_per_message), 0.8, "ms"),
+        Figure::at_most("delivery at 200/s, p50", ours(200, |at| at.p50_ms), 1.0, "ms"),
+        Figure::at_most("delivery at 200/s, p99", ours(200, |at| at.p99_ms), 2.5, "ms"),
+        Figure::at_most("delivery at 2,400/s, p50", ours(2_400, |at| at.p50_ms), 2.0, "ms"),
+        Figure::at_most("delivery at 2,400/s, p99", ours(2_400, |at| at.p99_ms), 8.0, "ms"),
+        Figure::at_most("delivery at 7,300/s, p50", ours(7_300, |at| at.p50_ms), 5.0, "ms"),
+        Figure::at_most("delivery at 7,300/s, p99", ours(7_300, |at| at.p99_ms), 20.0, "ms"),
+        Figure::at_least("open load with p99 below 50 ms", sustained.map(f64::from), 15_000.0, "/s"),
+        Figure::at_most("100 users authenticate at once, p99", logins_p99_ms, 50.0, "ms"),
+    ]
+}
+
+fn table(section: &mut Section, sizes: &Sizes, results: &Results) {
+    section.text(format!(
+        "Direct messages at a fixed rate, medians of {} runs, by turns with two processes of Socket.IO (`testing/socketio`) on the \
+         same stores: one INSERT for each message, and nothing checked or numbered. CPU is that of all processes and stores, \
+         without the load generator.",
+        sizes.runs
+    ));
+    let rows = results.ours.iter().enumerate().map(|(place, ours)| {
+        let cells = |at: &AtRate| [at.p50_ms, at.p99_ms, at.cpu_ms_per_message].map(number);
+        let mut row = vec![number(f64::from(ours.rate))];
+        row.extend(cells(ours));
+        row.extend(results.socket_io.get(place).map_or_else(|| [(); 3].map(|()| cell(None)), cells));
+        row
+    });
+    let heads =
+        ["messages/s", "p50, ms", "p99", "CPU per message, ms", "Socket.IO: p50, ms", "p99", "CPU per message, ms"];
+    section.table(&heads, rows);
 }
 
 fn at_rate(site: &Site, label: &str, rate: u32, sizes: &Sizes, other: Option<&SocketIo>) -> Result<Value> {
@@ -101,8 +144,7 @@ fn at_rate(site: &Site, label: &str, rate: u32, sizes: &Sizes, other: Option<&So
 fn medians(rate: u32, results: &[Value]) -> AtRate {
     let median = |figure: &dyn Fn(&Value) -> Option<f64>| {
         let mut values: Vec<f64> = results.iter().map(|result| figure(result).unwrap_or(f64::NAN)).collect();
-        values.sort_by(f64::total_cmp);
-        values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
+        median(&mut values).unwrap_or(f64::NAN)
     };
     let cpu = |result: &Value| {
         let groups = result["groups"].as_object()?;
@@ -157,7 +199,7 @@ impl SocketIo {
     fn watched(&self) -> Watched {
         let pids: Vec<String> = self.processes.iter().map(|(child, _)| child.id().to_string()).collect();
         let url = |(_, port): &(Child, u16)| format!("ws://127.0.0.1:{port}/socket.io/?EIO=4&transport=websocket");
-        Watched { urls: self.processes.iter().map(url).collect(), servers: vec![("node", pids.join(","))] }
+        Watched { urls: self.processes.iter().map(url).collect(), servers: vec![("node".to_owned(), pids.join(","))] }
     }
 }
 

@@ -3,25 +3,44 @@
 
 use anyhow::{Context as _, Result};
 
-use super::runs::Sizes;
-use super::site::{DATABASE as USUAL_DATABASE, Shape, Site};
-use super::target::at;
+use super::plot::Chart;
+use super::section::Section;
+use super::setup::{Setup, Sizes};
+use super::site::{Shape, Site};
+use super::target::{Figure, at, number};
 
 const DATABASE: &str = "growth";
 const GROUPS: [&str; 4] = ["gateway", "worker", "postgres", "redis"];
 
 /// One place on one axis.
 #[derive(Debug)]
-pub struct Cost {
-    pub axis: &'static str,
-    pub at: String,
+struct Cost {
+    axis: &'static str,
+    at: String,
     /// CPU seconds per 1,000 messages of all processes.
-    pub cpu_seconds: f64,
+    cpu_seconds: f64,
     /// Messages per second, closed loop.
-    pub rate: f64,
+    rate: f64,
 }
 
-pub fn measure(site: &mut Site, sizes: &Sizes) -> Result<Vec<Cost>> {
+pub fn measure(setup: &Setup) -> Result<Section> {
+    let mut site = Site::start(setup, 2)?;
+    let costs = costs(&mut site, &setup.sizes)?;
+    let mut section = Section::new("Growth");
+    let worst = worst_growth(&costs).map(|share| share * 100.0);
+    section.figures = vec![Figure::at_most("cost of a message, growth along the worst axis", worst, 10.0, "%")];
+    section.text(
+        "The same closed loop of direct messages, each time by new processes with an empty Redis, in a database of its own that is \
+         empty at first.\n\n![Cost against growth](benchmarks-growth.svg)",
+    );
+    let row = |cost: &Cost| vec![cost.axis.to_owned(), cost.at.clone(), number(cost.cpu_seconds), number(cost.rate)];
+    let heads = ["", "at", "CPU seconds per 1,000 messages, stores included", "messages/s"];
+    section.table(&heads, costs.iter().map(row));
+    section.plots.push(("benchmarks-growth.svg".to_owned(), chart(&costs)));
+    Ok(section)
+}
+
+fn costs(site: &mut Site, sizes: &Sizes) -> Result<Vec<Cost>> {
     let mut costs = Vec::new();
     site.create_database(DATABASE)?;
     site.add_users(DATABASE, sizes.pairs as u64 * 2)?;
@@ -47,7 +66,6 @@ pub fn measure(site: &mut Site, sizes: &Sizes) -> Result<Vec<Cost>> {
     std::fs::write(&file, fill(sizes.grown_messages))?;
     site.postgres.run_file(DATABASE, &file)?;
     run(site, "messages stored", sizes.grown_messages.to_string(), usual)?;
-    site.reshape(USUAL_DATABASE, usual)?;
     Ok(costs)
 }
 
@@ -83,13 +101,29 @@ fn fill(messages: u64) -> String {
 
 /// Returns by what share a message costs more at the expensive end of an axis than at the cheap one, for the worst
 /// axis.
-pub fn worst_growth(costs: &[Cost]) -> Option<f64> {
+fn worst_growth(costs: &[Cost]) -> Option<f64> {
     let axes: std::collections::BTreeSet<&str> = costs.iter().map(|cost| cost.axis).collect();
     let growth = |axis: &str| {
         let of_axis: Vec<f64> = costs.iter().filter(|cost| cost.axis == axis).map(|cost| cost.cpu_seconds).collect();
         Some(of_axis.last()? / of_axis.first()? - 1.0)
     };
     axes.into_iter().filter_map(growth).max_by(f64::total_cmp)
+}
+
+fn chart(costs: &[Cost]) -> String {
+    let axes = ["messages stored", "users", "partitions", "gateways + workers"];
+    let series = |axis: &&'static str| {
+        let of_axis: Vec<f64> = costs.iter().filter(|cost| cost.axis == *axis).map(|cost| cost.cpu_seconds).collect();
+        let first = of_axis.first().copied().unwrap_or(1.0);
+        (*axis, of_axis.iter().enumerate().map(|(place, cost)| (place as f64, cost / first)).collect())
+    };
+    Chart {
+        title: "Cost of a message from the small end of each axis to the large one",
+        x: "0: small, 1: large",
+        y: "CPU time, as a multiple",
+        series: axes.iter().map(series).collect(),
+    }
+    .render()
 }
 
 #[cfg(test)]

@@ -1,22 +1,27 @@
 //! The time of `chatctl import original` for a database of the original server with a million messages.
 
-use std::path::Path;
 use std::process::Command;
 use std::time::Instant;
 
 use anyhow::{Context as _, Result, bail};
-use devstack::{Durability, Postgres, Programs, Scratch, original, ports, secrets};
+use devstack::{Durability, Postgres, Scratch, original, ports, secrets};
+
+use super::section::Section;
+use super::setup::Setup;
+use super::target::number;
 
 const DATABASE: &str = "import";
 const USERS: u32 = 5_000;
 const GROUPS: u32 = 200;
 const MEMBERS: u32 = 30;
 
-pub fn measure(programs: &Programs, bin_dir: &Path, messages: u32) -> Result<()> {
+pub fn measure(setup: &Setup) -> Result<Section> {
+    let messages = setup.sizes.imported;
     let scratch = Scratch::new("bench-import")?;
     let dir = scratch.dir();
     let password = secrets::password()?;
-    let mut postgres = Postgres::open(&programs.postgres, dir, ports::free_one()?, &password, Durability::Durable)?;
+    let mut postgres =
+        Postgres::open(&setup.programs.postgres, dir, ports::free_one()?, &password, Durability::Durable)?;
     postgres.start()?;
     let url = postgres.create_database(DATABASE)?;
     let file = dir.join("fill.sql");
@@ -42,17 +47,24 @@ pub fn measure(programs: &Programs, bin_dir: &Path, messages: u32) -> Result<()>
         ("import, a second time", import.to_vec()),
         ("verify", [&import[..], &["--verify"]].concat()),
     ];
+    let mut rows = Vec::new();
     for (name, arguments) in steps {
         let start = Instant::now();
-        let mut chatctl = Command::new(bin_dir.join("chatctl"));
+        let mut chatctl = Command::new(setup.bin_dir.join("chatctl"));
         chatctl.args(arguments).env("DATABASE_URL", &url).env("CHAT_ENCRYPTION_KEY", &password);
         let status = chatctl.status().with_context(|| format!("running chatctl for {name}"))?;
         if !status.success() {
             bail!("{name} failed ({status})");
         }
-        println!("==> {name}: {:.1} s", start.elapsed().as_secs_f32());
+        rows.push(vec![name.to_owned(), number(start.elapsed().as_secs_f64())]);
     }
-    Ok(())
+    let mut section = Section::new("Import of the original");
+    section.text(format!(
+        "`chatctl import original` of {} messages, from a schema of the same PostgreSQL.",
+        number(f64::from(messages))
+    ));
+    section.table(&["step", "s"], rows);
+    Ok(section)
 }
 
 /// Four of five messages are direct ones; the others are written by members of their group. A tenth refer to the

@@ -1,17 +1,16 @@
 //! A database of many messages, as after years: what a message and a page cost in it, and what it takes on the disk.
 
-use std::fmt::Write as _;
 use std::path::Path;
 use std::time::Instant;
 
 use anyhow::{Context as _, Result};
-use devstack::{Programs, process};
 use serde_json::Value;
 
-use super::history::{self, Reading};
-use super::page;
+use super::reading::{self, Reading};
+use super::section::{Section, cell};
+use super::setup::Setup;
 use super::site::{Shape, Site};
-use super::target::{at, number};
+use super::target::{Figure, at, number};
 use crate::interrupt;
 
 const EMPTY: &str = "rows_empty";
@@ -42,13 +41,12 @@ struct Cost {
     result: Value,
 }
 
-/// Measures with about `messages` rows; returns the section of the page.
-pub fn measure(programs: &Programs, bin_dir: &Path, root: &Path, messages: u64) -> Result<String> {
-    process::raise_file_limit();
+pub fn measure(setup: &Setup) -> Result<Section> {
+    let messages = setup.sizes.rows;
     let users = (messages / 10).clamp(2 * PAIRS, MAX_USERS) / 2 * 2;
     let conversations = (messages / 20).clamp(users / 2, MAX_CONVERSATIONS);
     let extent = Extent { messages, users, conversations };
-    let mut site = Site::start(programs, bin_dir, 2)?;
+    let mut site = Site::start(setup, 2)?;
     let mut costs = Vec::new();
     create(&site, EMPTY, extent)?;
     message_costs(&mut site, EMPTY, extent, 0, &mut costs)?;
@@ -57,9 +55,17 @@ pub fn measure(programs: &Programs, bin_dir: &Path, root: &Path, messages: u64) 
     let stored = count(&site)?;
     let sizes = sizes(&site)?;
     // Before anything else warms the caches.
-    let readings = readings(&site, root, extent)?;
+    let readings = readings(&site, &setup.workspace.root, extent)?;
     message_costs(&mut site, DATABASE, extent, stored, &mut costs)?;
-    Ok(section(extent, stored, filled_in, &sizes, &readings, &costs))
+    let mut section = Section::new("Growth of the database");
+    for cost in &costs {
+        section.check(&format!("{} per second, {} stored", cost.rate, cost.stored), &cost.result);
+    }
+    let page = reading::slowest(&readings, "page of");
+    section.figures = vec![Figure::at_most("history page in the grown database, database time", page, 5.0, "ms")];
+    section.text(about(extent, stored, filled_in));
+    tables(&mut section, stored, &sizes, &readings, &costs);
+    Ok(section)
 }
 
 fn create(site: &Site, database: &str, extent: Extent) -> Result<()> {
@@ -200,7 +206,7 @@ fn sizes(site: &Site) -> Result<Vec<(String, u64)>> {
 }
 
 fn readings(site: &Site, root: &Path, extent: Extent) -> Result<Vec<Reading>> {
-    let statements = history::statements(root)?;
+    let statements = reading::statements(root)?;
     let conversation = |rank: u64| {
         let (a, b) = participants(extent, rank);
         (a, format!("'conv_{a}_{b}', {a}, {b}"), format!("'conv_{a}_{b}', {a}"))
@@ -229,7 +235,7 @@ fn readings(site: &Site, root: &Path, extent: Extent) -> Result<Vec<Reading>> {
             vec![("contact AS MATERIALIZED", format!("{user}, 'load', 20, 5000, 2000"))],
         ),
     ];
-    readings.into_iter().map(|(name, parts)| history::read(site, DATABASE, &statements, name, &parts)).collect()
+    readings.into_iter().map(|(name, parts)| reading::read(site, DATABASE, &statements, name, &parts)).collect()
 }
 
 fn message_costs(site: &mut Site, database: &str, extent: Extent, stored: u64, costs: &mut Vec<Cost>) -> Result<()> {
@@ -247,40 +253,29 @@ fn message_costs(site: &mut Site, database: &str, extent: Extent, stored: u64, c
     Ok(())
 }
 
-fn section(
-    extent: Extent,
-    stored: u64,
-    filled_in: f64,
-    sizes: &[(String, u64)],
-    readings: &[Reading],
-    costs: &[Cost],
-) -> String {
-    let mut text = String::new();
-    let _ = writeln!(
-        text,
-        "{}\n\nWritten by `cargo xtask bench rows --rows {}`: {} messages in {} direct conversations of {} users, the longest with a \
-         share of {:.0} %, as by Zipf's law; filled in {:.0} s. The messages that are measured go to {PAIRS} of these conversations, \
-         from the busiest on.\n",
-        page::ROWS_HEADING,
-        extent.messages,
+fn about(extent: Extent, stored: u64, filled_in: f64) -> String {
+    format!(
+        "{} messages in {} direct conversations of {} users, the longest with a share of {:.0} %, as by Zipf's law; filled in {:.0} s. The \
+         messages that are measured go to {PAIRS} of these conversations, from the busiest on.",
         number(stored as f64),
         number(extent.conversations as f64),
         number(extent.users as f64),
         100.0 / (1..=extent.conversations).map(|rank| 1.0 / rank as f64).sum::<f64>(),
         filled_in,
-    );
+    )
+}
+
+fn tables(section: &mut Section, stored: u64, sizes: &[(String, u64)], readings: &[Reading], costs: &[Cost]) {
     let row = |cost: &Cost| {
-        let figure = |path: &str| at(&cost.result, path).map_or("–".to_owned(), number);
-        let per_message =
-            |path: &str, factor: f64| at(&cost.result, path).map_or("–".to_owned(), |it| number(it * factor));
+        let figure = |path: &str| cell(at(&cost.result, path));
         let busy = at(&cost.result, "/postgres/busy_ms").zip(at(&cost.result, "/counts/acknowledged"));
         vec![
             number(cost.stored as f64),
             format!("{}/s", number(f64::from(cost.rate))),
             figure("/latency_ms/deliver/p50"),
             figure("/latency_ms/deliver/p99"),
-            busy.map_or("–".to_owned(), |(ms, messages)| number(ms / messages)),
-            per_message("/groups/postgres/cpu_seconds_per_1000", 1.0),
+            cell(busy.map(|(ms, messages)| ms / messages)),
+            figure("/groups/postgres/cpu_seconds_per_1000"),
         ]
     };
     let heads = [
@@ -291,20 +286,15 @@ fn section(
         "statements, ms per message",
         "Postgres' CPU, ms per message",
     ];
-    page::table(&mut text, &heads, &costs.iter().map(row).collect::<Vec<_>>());
+    section.table(&heads, costs.iter().map(row));
     let row = |reading: &Reading| {
         vec![reading.name.to_owned(), number(reading.first_ms), number(reading.ms), reading.buffers.to_string()]
     };
-    page::table(
-        &mut text,
-        &["request, database time", "the first time, ms", "median, ms", "buffers"],
-        &readings.iter().map(row).collect::<Vec<_>>(),
-    );
+    section.table(&["request, database time", "the first time, ms", "median, ms", "buffers"], readings.iter().map(row));
     let row = |(name, bytes): &(String, u64)| {
         vec![name.clone(), number(*bytes as f64 / 1e6), number(*bytes as f64 / stored.max(1) as f64)]
     };
-    page::table(&mut text, &["disk", "MB", "bytes per message"], &sizes.iter().map(row).collect::<Vec<_>>());
-    text
+    section.table(&["disk", "MB", "bytes per message"], sizes.iter().map(row));
 }
 
 #[cfg(test)]

@@ -6,12 +6,24 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context as _, Result, bail};
-use devstack::{Durability, Fleet, FleetConfig, Postgres, Programs, Redis, Scratch, Secrets, Stores, ports, secrets};
+use devstack::{Durability, Fleet, FleetConfig, Postgres, Redis, Scratch, Secrets, Stores, http, ports, secrets};
 use serde_json::Value;
 
+use super::setup::Setup;
 use crate::interrupt;
 
 pub const DATABASE: &str = "chat";
+/// Settings that differ from the defaults: clients use one address and are faster than people; presence only for contacts;
+/// one thread for each of four processes on two processors.
+pub const SETTINGS: [(&str, &str); 7] = [
+    ("MAX_CONNECTIONS_PER_IP", "10000000"),
+    ("IP_RATE_LIMIT", "1000000000"),
+    ("MESSAGE_RATE_LIMIT", "1000000000"),
+    ("NEW_CONVERSATION_LIMIT", "1000000"),
+    ("GROUP_CREATE_LIMIT", "1000000"),
+    ("PRESENCE_SCOPE", "contacts"),
+    ("RUNTIME_THREADS", "1"),
+];
 const PARTITIONS: &str = "PARTITIONS";
 
 /// What may differ between the measured fleets.
@@ -32,7 +44,7 @@ impl Default for Shape {
 pub struct Watched {
     pub urls: Vec<String>,
     /// Names and process ids, separated by commas.
-    pub servers: Vec<(&'static str, String)>,
+    pub servers: Vec<(String, String)>,
 }
 
 pub struct Site {
@@ -45,7 +57,8 @@ pub struct Site {
 }
 
 impl Site {
-    pub fn start(programs: &Programs, bin_dir: &Path, users: usize) -> Result<Self> {
+    pub fn start(setup: &Setup, users: usize) -> Result<Self> {
+        let Setup { programs, bin_dir, .. } = setup;
         let scratch = Scratch::new("bench")?;
         let dir = scratch.dir();
         let durable = Durability::Durable;
@@ -56,25 +69,14 @@ impl Site {
         let database_url = postgres.create_database(DATABASE)?;
         migrate(bin_dir, &postgres, DATABASE)?;
         add_users(&postgres, DATABASE, users as u64)?;
-        // Clients use one address and are faster than people; presence only for contacts; one thread for each of four
-        // processes on two processors.
-        let env = [
-            ("MAX_CONNECTIONS_PER_IP", "10000000"),
-            ("IP_RATE_LIMIT", "1000000000"),
-            ("MESSAGE_RATE_LIMIT", "1000000000"),
-            ("NEW_CONVERSATION_LIMIT", "1000000"),
-            ("GROUP_CREATE_LIMIT", "1000000"),
-            ("PRESENCE_SCOPE", "contacts"),
-            ("RUNTIME_THREADS", "1"),
-        ];
         let config = FleetConfig {
-            bin_dir: bin_dir.to_owned(),
+            bin_dir: bin_dir.clone(),
             state_dir: dir.to_owned(),
             gateways: Shape::default().gateways,
             workers: Shape::default().workers,
             stores: Stores { database_url, redis_url: redis.url() },
             secrets: Secrets::generate()?,
-            env: env.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec(),
+            env: SETTINGS.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec(),
             gateway_env: Vec::new(),
             // For the receiver of a webhook.
             worker_env: vec![("WEBHOOK_ALLOWED_NETWORKS".to_owned(), "127.0.0.0/8".to_owned())],
@@ -103,11 +105,6 @@ impl Site {
         self.scratch.dir()
     }
 
-    /// Returns the settings that differ from the defaults.
-    pub fn settings(&self) -> &[(String, String)] {
-        &self.config.env
-    }
-
     /// Changes settings of the fleet's processes, which begin anew.
     pub fn set(&mut self, settings: &[(&str, &str)]) -> Result<()> {
         for (name, value) in settings {
@@ -115,6 +112,33 @@ impl Site {
             self.config.env.push(((*name).to_owned(), (*value).to_owned()));
         }
         self.restart_fleet()
+    }
+
+    /// Changes a setting of the workers, or removes it if `value` is empty, and starts new processes.
+    pub fn set_of_workers(&mut self, name: &str, value: &str) -> Result<()> {
+        self.config.worker_env.retain(|(known, _)| known != name);
+        if !value.is_empty() {
+            self.config.worker_env.push((name.to_owned(), value.to_owned()));
+        }
+        self.restart_fleet()
+    }
+
+    /// Starts new processes, on another Redis.
+    pub fn use_redis(&mut self, url: &str) -> Result<()> {
+        url.clone_into(&mut self.config.stores.redis_url);
+        self.restart_fleet()
+    }
+
+    /// Returns a counter of all workers: the sum of the series that begin with this.
+    pub fn counted_by_workers(&self, series: &str) -> Result<f64> {
+        let mut sum = 0.0;
+        for worker in &self.fleet.workers {
+            let metrics = http::get(&format!("{}/metrics", worker.url()))?.body;
+            let values =
+                metrics.lines().filter(|line| line.starts_with(series)).filter_map(|line| line.split(' ').next_back());
+            sum += values.filter_map(|value| value.parse::<f64>().ok()).sum::<f64>();
+        }
+        Ok(sum)
     }
 
     /// Starts new processes, with nothing in memory from earlier measurements.
@@ -173,13 +197,17 @@ impl Site {
         self.run_loadtest(&self.watched(), ids, label, scenario, args)
     }
 
-    fn watched(&self) -> Watched {
+    /// Returns the fleet, to which others may be added.
+    pub fn watched(&self) -> Watched {
         let pids = |servers: &[devstack::Server]| {
             servers.iter().filter_map(devstack::Server::pid).map(|pid| pid.to_string()).collect::<Vec<_>>().join(",")
         };
         Watched {
             urls: self.fleet.gateways.iter().map(devstack::Server::ws_url).collect(),
-            servers: vec![("gateway", pids(&self.fleet.gateways)), ("worker", pids(&self.fleet.workers))],
+            servers: vec![
+                ("gateway".to_owned(), pids(&self.fleet.gateways)),
+                ("worker".to_owned(), pids(&self.fleet.workers)),
+            ],
         }
     }
 
@@ -190,7 +218,7 @@ impl Site {
         command.env("JWT_SECRET", &self.config.secrets.jwt_secret);
     }
 
-    /// Like [`Self::loadtest`], against other servers on the same stores.
+    /// Like [`Self::loadtest`], against these servers.
     pub fn loadtest_against(
         &self,
         watched: &Watched,
@@ -224,12 +252,13 @@ impl Site {
             command.args(["--url", url]);
         }
         let store = |pid: Option<u32>| pid.map(|pid| pid.to_string()).unwrap_or_default();
-        let stores = [("postgres", store(self.postgres.pid())), ("redis", store(self.redis.pid()))];
+        let stores = [("postgres", self.postgres.pid()), ("redis", self.redis.pid())];
+        let stores = stores.map(|(name, pid)| (name.to_owned(), store(pid)));
         for (name, pids) in watched.servers.iter().chain(&stores) {
             command.arg("--watch").arg(format!("{name}={pids}"));
         }
         command.args(["--database-url", &self.config.stores.database_url]);
-        command.args(["--redis-url", &self.config.stores.redis_url]);
+        command.args(["--redis-url", &self.redis.url()]);
         command.env("JWT_SECRET", &self.config.secrets.jwt_secret);
         command.env("COMMUNITY_SYNC_TOKEN", &self.config.secrets.community_sync_token);
         // A bad result is a result, too; only a missing result is a failure.

@@ -1,18 +1,20 @@
 //! The target figures, and if they were reached.
 
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Bound {
     AtLeast,
     AtMost,
 }
 
 /// A measured figure and its target.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Figure {
-    pub name: &'static str,
-    pub unit: &'static str,
+    pub name: String,
+    pub unit: String,
     pub bound: Bound,
     pub target: f64,
     /// `None` if it could not be measured here.
@@ -20,12 +22,18 @@ pub struct Figure {
 }
 
 impl Figure {
-    pub fn at_most(name: &'static str, value: Option<f64>, target: f64, unit: &'static str) -> Self {
-        Self { name, unit, bound: Bound::AtMost, target, value }
+    pub fn at_most(name: &str, value: Option<f64>, target: f64, unit: &str) -> Self {
+        Self::new(name, value, Bound::AtMost, target, unit)
     }
 
-    pub fn at_least(name: &'static str, value: Option<f64>, target: f64, unit: &'static str) -> Self {
-        Self { name, unit, bound: Bound::AtLeast, target, value }
+    pub fn at_least(name: &str, value: Option<f64>, target: f64, unit: &str) -> Self {
+        Self::new(name, value, Bound::AtLeast, target, unit)
+    }
+
+    fn new(name: &str, value: Option<f64>, bound: Bound, target: f64, unit: &str) -> Self {
+        // JSON has no NaN.
+        let value = value.filter(|value| value.is_finite());
+        Self { name: name.to_owned(), unit: unit.to_owned(), bound, target, value }
     }
 
     /// Returns `met`, or by how much the target was missed.
@@ -53,6 +61,12 @@ impl Figure {
 /// Returns a number of a result, by its JSON pointer.
 pub fn at(result: &Value, pointer: &str) -> Option<f64> {
     result.pointer(pointer).and_then(Value::as_f64)
+}
+
+/// Returns the median, of an even number the higher one; `None` of nothing.
+pub fn median(values: &mut [f64]) -> Option<f64> {
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied()
 }
 
 /// Formats a number with about three significant digits, thousands separated.

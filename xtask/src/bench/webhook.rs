@@ -3,27 +3,28 @@
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
-use devstack::{Programs, process};
 
-use super::runs::Sizes;
+use super::section::Section;
+use super::setup::{Setup, Sizes};
 use super::site::{DATABASE, Site};
-use super::target::{Figure, at, number};
+use super::target::{Figure, at, median, number};
 
 const ENDPOINT: &str = "bench";
 /// Workers learn of an endpoint, and of its end, within 2 s.
 const KNOWN_AFTER: Duration = Duration::from_secs(3);
 const DRAINED_WITHIN: Duration = Duration::from_secs(300);
 
-pub fn measure(programs: &Programs, bin_dir: &Path, sizes: &Sizes, rounds: usize) -> Result<()> {
-    process::raise_file_limit();
-    let site = Site::start(programs, bin_dir, 2 * sizes.pairs)?;
+pub fn measure(setup: &Setup) -> Result<Section> {
+    let (sizes, rounds) = (&setup.sizes, setup.sizes.rounds);
+    let site = Site::start(setup, 2 * sizes.pairs)?;
+    let mut section = Section::new("Webhooks");
+    let mut rows = Vec::new();
     let receiver = Receiver::start()?;
     let (mut without, mut with) = (Vec::new(), Vec::new());
     for round in 0..=rounds {
@@ -36,25 +37,25 @@ pub fn measure(programs: &Programs, bin_dir: &Path, sizes: &Sizes, rounds: usize
         let drained = drain(&site)?;
         let taken = receiver.taken.load(Ordering::Relaxed) - before;
         ensure!(taken > 0, "nothing was delivered");
-        println!(
-            "    {} and {} messages per second: {:.0} %; {taken} deliveries, of which {waiting} were left at the end, and gone {:.1} s later",
-            number(alone),
-            number(told),
-            100.0 * told / alone,
-            drained.as_secs_f64(),
-        );
         site.chatctl(&["webhook", "remove", ENDPOINT])?;
         thread::sleep(KNOWN_AFTER);
         // The first round warms up.
         if round > 0 {
+            let figures = [alone, told, 100.0 * told / alone, taken as f64, waiting as f64, drained.as_secs_f64()];
+            rows.push(figures.map(number).to_vec());
             without.push(alone);
             with.push(told);
         }
     }
-    let share = 100.0 * median(&mut with) / median(&mut without);
-    let figure = Figure::at_least("throughput with one webhook", Some(share), 70.0, "% of that without");
-    println!("==> {}: {} ({}; {})", figure.name, figure.shown_value(), figure.shown_target(), figure.verdict());
-    Ok(())
+    let share = median(&mut with).zip(median(&mut without)).map(|(with, without)| 100.0 * with / without);
+    section.figures = vec![Figure::at_least("throughput with one webhook", share, 70.0, "% of that without")];
+    section.text(
+        "A closed loop of direct messages without a webhook and with one that is told of each message, by turns, after a round that \
+         warms up.",
+    );
+    let heads = ["messages/s without", "with one webhook", "%", "deliveries", "left at the end", "and gone, s later"];
+    section.table(&heads, rows);
+    Ok(section)
 }
 
 fn closed_loop(site: &Site, sizes: &Sizes, label: &str) -> Result<f64> {
@@ -76,11 +77,6 @@ fn drain(site: &Site) -> Result<Duration> {
         thread::sleep(Duration::from_millis(100));
     }
     Ok(began.elapsed())
-}
-
-fn median(values: &mut [f64]) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
 }
 
 /// Takes every delivery and keeps none, at as little cost as possible: it shares the machine with what is measured.

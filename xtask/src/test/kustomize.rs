@@ -106,30 +106,54 @@ fn copy(from: &Path, to: &Path) -> Result<()> {
     Ok(())
 }
 
+/// The objects of a kustomization's output.
+struct Output {
+    objects: Vec<Value>,
+}
+
 /// Returns inconsistencies in the output of a kustomization. `is_part`: other objects are applied in addition.
 pub fn findings(text: &str, is_part: bool) -> Vec<String> {
     let documents = serde_yaml_ng::Deserializer::from_str(text).map(Value::deserialize);
-    let objects: Vec<Value> = match documents.collect() {
-        Ok(objects) => objects,
+    let output = match documents.collect() {
+        Ok(objects) => Output { objects },
         Err(error) => return vec![error.to_string()],
     };
-    let mut findings = Vec::new();
-    let mut secrets = names(&objects, "Secret");
-    secrets.extend(SECRETS);
-    let (config_maps, accounts, services) =
-        (names(&objects, "ConfigMap"), names(&objects, "ServiceAccount"), names(&objects, "Service"));
-    // A pod restarts after a change of settings because the ConfigMap then has another name.
-    let has_hash = |name: &&&str| name.rsplit_once('-').is_some_and(|(_, hash)| hash.len() == 10);
-    for made in ["chat-settings", "nginx-config"] {
-        let unhashed = config_maps.iter().filter(|name| name.starts_with(made)).find(|name| !has_hash(name));
-        findings.extend(
-            unhashed.map(|name| format!("the name of the ConfigMap {name} has no hash: no pod restarts with a change")),
-        );
+    let mut findings = output.of_settings();
+    for workload in output.workloads() {
+        output.of_workload(workload, &mut findings);
     }
-    let workloads: Vec<&Value> = objects.iter().filter(|object| !template(object)["spec"].is_null()).collect();
-    for workload in &workloads {
-        let name = workload["metadata"]["name"].as_str().unwrap_or_default();
+    for object in &output.objects {
+        output.of_object(object, is_part, &mut findings);
+    }
+    findings
+}
+
+impl Output {
+    fn workloads(&self) -> impl Iterator<Item = &Value> {
+        self.objects.iter().filter(|object| !template(object)["spec"].is_null())
+    }
+
+    fn names(&self, kind: &str) -> BTreeSet<&str> {
+        self.objects.iter().filter(|object| object["kind"] == kind).map(name).collect()
+    }
+
+    /// A pod restarts after a change of settings because the ConfigMap then has another name.
+    fn of_settings(&self) -> Vec<String> {
+        let has_hash = |name: &&&str| name.rsplit_once('-').is_some_and(|(_, hash)| hash.len() == 10);
+        let config_maps = self.names("ConfigMap");
+        let unhashed = |made: &str| {
+            let name = config_maps.iter().filter(|name| name.starts_with(made)).find(|name| !has_hash(name))?;
+            Some(format!("the name of the ConfigMap {name} has no hash: no pod restarts with a change"))
+        };
+        ["chat-settings", "nginx-config"].into_iter().filter_map(unhashed).collect()
+    }
+
+    fn of_workload(&self, workload: &Value, findings: &mut Vec<String>) {
+        let name = name(workload);
         let pod = &template(workload)["spec"];
+        let mut secrets = self.names("Secret");
+        secrets.extend(SECRETS);
+        let (config_maps, accounts) = (self.names("ConfigMap"), self.names("ServiceAccount"));
         findings.extend(pod_security::violations(pod).iter().map(|violation| format!("{name}: {violation}")));
         let missing = |kind: &str, wanted: &Value, known: &BTreeSet<&str>| {
             let wanted = wanted.as_str().filter(|wanted| !known.contains(wanted))?;
@@ -155,62 +179,74 @@ pub fn findings(text: &str, is_part: bool) -> Vec<String> {
             }
         }
     }
-    for object in &objects {
-        let name = object["metadata"]["name"].as_str().unwrap_or_default();
+
+    fn of_object(&self, object: &Value, is_part: bool, findings: &mut Vec<String>) {
+        let name = name(object);
         if ports(object).any(|port| port["protocol"].is_null()) {
             // A server that adds it reports a change at each apply, and old ones reject it in a server-side apply.
             findings.push(format!("{name} has a port without a protocol"));
         }
-        let selects = |selector: &Value| {
-            let wanted = selector.as_mapping().cloned().unwrap_or_default();
-            let has = |workload: &&&Value| {
-                let labels = &template(workload)["metadata"]["labels"];
-                wanted.iter().all(|(key, value)| labels.get(key) == Some(value))
-            };
-            wanted.is_empty() || workloads.iter().any(|workload| has(&workload))
-        };
+        let spec = &object["spec"];
         match object["kind"].as_str().unwrap_or_default() {
-            "Service" if !selects(&object["spec"]["selector"]) => {
-                findings.push(format!("Service {name} selects nothing"))
-            }
-            "PodDisruptionBudget" if !selects(&object["spec"]["selector"]["matchLabels"]) => {
+            "Service" if !self.selects(&spec["selector"]) => findings.push(format!("Service {name} selects nothing")),
+            "PodDisruptionBudget" if !self.selects(&spec["selector"]["matchLabels"]) => {
                 findings.push(format!("PodDisruptionBudget {name} selects nothing"));
             }
-            "NetworkPolicy" if !is_part && !selects(&object["spec"]["podSelector"]["matchLabels"]) => {
+            "NetworkPolicy" if !is_part && !self.selects(&spec["podSelector"]["matchLabels"]) => {
                 findings.push(format!("NetworkPolicy {name} selects nothing"));
             }
-            "HorizontalPodAutoscaler" | "ScaledObject" => {
-                let target = &object["spec"]["scaleTargetRef"]["name"];
-                let scalers = objects.iter().filter(|other| {
-                    matches!(other["kind"].as_str(), Some("HorizontalPodAutoscaler" | "ScaledObject"))
-                        && &other["spec"]["scaleTargetRef"]["name"] == target
-                });
-                if scalers.count() > 1 {
-                    findings.push(format!("two scale {target:?}"));
-                }
-                if !workloads.iter().any(|workload| &workload["metadata"]["name"] == target) {
-                    findings.push(format!("{name} scales {target:?}, which is not there"));
-                }
-            }
-            "HTTPRoute" | "Ingress" => {
-                let written = serde_yaml_ng::to_string(object).unwrap_or_default();
-                if !written.contains("name: gateway\n") || !services.contains("gateway") {
-                    findings.push(format!("{name} does not lead to the gateways"));
-                }
-                // Nothing else may be open to the public.
-                let is_public =
-                    |service: &&Value| service["kind"] == "Service" && service["spec"]["type"] == "LoadBalancer";
-                findings.extend(objects.iter().filter(is_public).map(|service| {
-                    format!("beside {name} there is the public Service {:?}", service["metadata"]["name"])
-                }));
-                if names(&objects, "Deployment").contains("nginx") {
-                    findings.push(format!("beside {name} there is nginx"));
-                }
-            }
+            "HorizontalPodAutoscaler" | "ScaledObject" => self.of_scaler(object, findings),
+            "HTTPRoute" | "Ingress" => self.of_route(object, findings),
             _ => {}
         }
     }
-    findings
+
+    /// Returns true if a selector has pods, or selects everything.
+    fn selects(&self, selector: &Value) -> bool {
+        let wanted = selector.as_mapping().cloned().unwrap_or_default();
+        let has = |workload: &Value| {
+            let labels = &template(workload)["metadata"]["labels"];
+            wanted.iter().all(|(key, value)| labels.get(key) == Some(value))
+        };
+        wanted.is_empty() || self.workloads().any(has)
+    }
+
+    fn of_scaler(&self, scaler: &Value, findings: &mut Vec<String>) {
+        let target = &scaler["spec"]["scaleTargetRef"]["name"];
+        let scalers = self.objects.iter().filter(|other| {
+            matches!(other["kind"].as_str(), Some("HorizontalPodAutoscaler" | "ScaledObject"))
+                && &other["spec"]["scaleTargetRef"]["name"] == target
+        });
+        if scalers.count() > 1 {
+            findings.push(format!("two scale {target:?}"));
+        }
+        if !self.workloads().any(|workload| &workload["metadata"]["name"] == target) {
+            findings.push(format!("{} scales {target:?}, which is not there", name(scaler)));
+        }
+    }
+
+    fn of_route(&self, route: &Value, findings: &mut Vec<String>) {
+        let name = name(route);
+        let written = serde_yaml_ng::to_string(route).unwrap_or_default();
+        if !written.contains("name: gateway\n") || !self.names("Service").contains("gateway") {
+            findings.push(format!("{name} does not lead to the gateways"));
+        }
+        // Nothing else may be open to the public.
+        let is_public = |service: &&Value| service["kind"] == "Service" && service["spec"]["type"] == "LoadBalancer";
+        findings.extend(
+            self.objects
+                .iter()
+                .filter(is_public)
+                .map(|service| format!("beside {name} there is the public Service {:?}", service["metadata"]["name"])),
+        );
+        if self.names("Deployment").contains("nginx") {
+            findings.push(format!("beside {name} there is nginx"));
+        }
+    }
+}
+
+fn name(object: &Value) -> &str {
+    object["metadata"]["name"].as_str().unwrap_or_default()
 }
 
 /// Returns the template of the object's pods; null if it has none.
@@ -224,14 +260,6 @@ fn ports(object: &Value) -> impl Iterator<Item = &Value> {
     let spec = &object["spec"];
     let rules = items(&spec["ingress"]).chain(items(&spec["egress"]));
     items(&spec["ports"]).chain(rules.flat_map(|rule| items(&rule["ports"])))
-}
-
-fn names<'a>(objects: &'a [Value], kind: &str) -> BTreeSet<&'a str> {
-    objects
-        .iter()
-        .filter(|object| object["kind"] == kind)
-        .filter_map(|object| object["metadata"]["name"].as_str())
-        .collect()
 }
 
 fn items(list: &Value) -> impl Iterator<Item = &Value> {

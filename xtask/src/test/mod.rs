@@ -14,7 +14,7 @@ mod sdk;
 mod web;
 
 use std::path::PathBuf;
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 use std::time::Instant;
 
 use anyhow::{Context as _, Result, bail};
@@ -232,20 +232,7 @@ fn tests(workspace: &Workspace, report: &mut Report, unit: bool, end_to_end: boo
         Ok(Outcome::of(status.success()))
     });
     if unit {
-        if install::has_program("cargo-nextest") {
-            step(report, "tests", || {
-                let nextest = ["nextest", "run", "--workspace", "--exclude", END_TO_END, "--no-fail-fast"];
-                output::run_tests(cargo(&nextest).arg("--no-tests=pass").args(name))
-            });
-            step(report, "documentation tests", || {
-                output::run_tests(cargo(&["test", "--workspace", "--doc"]).args(name))
-            });
-        } else {
-            step(report, "tests", || {
-                let test = ["test", "--workspace", "--exclude", END_TO_END, "--no-fail-fast"];
-                output::run_tests(cargo(&test).args(name))
-            });
-        }
+        unit_tests(report, &cargo, name);
     }
     if unit && name.is_none() {
         step(report, "instruction counts", || instruction_counts(workspace));
@@ -265,6 +252,18 @@ fn tests(workspace: &Workspace, report: &mut Report, unit: bool, end_to_end: boo
             output::run_tests(cargo.args(filter))
         });
     }
+}
+
+fn unit_tests(report: &mut Report, cargo: &dyn Fn(&[&str]) -> Command, name: Option<&str>) {
+    if !install::has_program("cargo-nextest") {
+        let test = ["test", "--workspace", "--exclude", END_TO_END, "--no-fail-fast"];
+        return step(report, "tests", || output::run_tests(cargo(&test).args(name)));
+    }
+    step(report, "tests", || {
+        let nextest = ["nextest", "run", "--workspace", "--exclude", END_TO_END, "--no-fail-fast"];
+        output::run_tests(cargo(&nextest).arg("--no-tests=pass").args(name))
+    });
+    step(report, "documentation tests", || output::run_tests(cargo(&["test", "--workspace", "--doc"]).args(name)));
 }
 
 /// Without valgrind, or with other compilers than those of the counts, the result is unknown.

@@ -26,6 +26,23 @@ pub async fn check(findings: &mut Findings, db: &mut PgConnection, settings: &Se
     findings.check(version >= MIN_VERSION.into(), text, "Upgrade it to 15 or newer.")?;
     let is_replica: bool = sqlx::query_scalar("SELECT pg_is_in_recovery()").fetch_one(&mut *db).await?;
     findings.check(!is_replica, "Postgres takes writes", "This is a replica: point DATABASE_URL to the primary.")?;
+    durability(findings, &value)?;
+    standbys(findings, db, value("synchronous_standby_names")).await?;
+    let used: i64 = sqlx::query_scalar("SELECT count(*) FROM pg_stat_activity").fetch_one(&mut *db).await?;
+    let most = number("max_connections");
+    let what = format!("Postgres: {used} of {most} connections are in use");
+    findings.advise(
+        used * 100 < most * NEARLY_FULL,
+        what,
+        "Raise max_connections, or lower DB_MAX_CONNECTIONS of the workers.",
+    )?;
+    let theirs: f64 =
+        sqlx::query_scalar("SELECT extract(epoch FROM clock_timestamp())::float8 * 1000").fetch_one(&mut *db).await?;
+    findings.clock("Postgres", theirs as i64)?;
+    schema(findings, db, settings).await
+}
+
+fn durability<'a>(findings: &mut Findings, value: &dyn Fn(&str) -> &'a str) -> Result<()> {
     for (name, remedy) in [
         ("fsync", "Without it a crash of the machine corrupts the database: turn it on."),
         ("full_page_writes", "Without it a crash of the machine corrupts the database: turn it on."),
@@ -34,11 +51,14 @@ pub async fn check(findings: &mut Findings, db: &mut PgConnection, settings: &Se
     }
     let commit = value("synchronous_commit");
     let what = format!("Postgres: synchronous_commit is {commit}");
-    findings.check(commit != "off", what, "A crash loses messages that were acknowledged: turn it on.")?;
+    findings.check(commit != "off", what, "A crash loses messages that were acknowledged: turn it on.")
+}
+
+async fn standbys(findings: &mut Findings, db: &mut PgConnection, synchronous: &str) -> Result<()> {
     let replicas: i64 = sqlx::query_scalar("SELECT count(*) FROM pg_stat_replication").fetch_one(&mut *db).await?;
     findings.advise(
-        replicas == 0 || !value("synchronous_standby_names").is_empty(),
-        format!("Postgres: {replicas} replicas, synchronous ones: '{}'", value("synchronous_standby_names")),
+        replicas == 0 || !synchronous.is_empty(),
+        format!("Postgres: {replicas} replicas, synchronous ones: '{synchronous}'"),
         "A failover to a replica that is not synchronous loses what was acknowledged last: name one in synchronous_standby_names.",
     )?;
     let unread: Vec<String> = sqlx::query_scalar("SELECT slot_name::text FROM pg_replication_slots WHERE NOT active")
@@ -52,19 +72,10 @@ pub async fn check(findings: &mut Findings, db: &mut PgConnection, settings: &Se
         unread.is_empty(),
         what,
         "Such a slot keeps the log until the disk is full: start its reader, or drop it with pg_drop_replication_slot.",
-    )?;
-    let used: i64 = sqlx::query_scalar("SELECT count(*) FROM pg_stat_activity").fetch_one(&mut *db).await?;
-    let most = number("max_connections");
-    let what = format!("Postgres: {used} of {most} connections are in use");
-    findings.advise(
-        used * 100 < most * NEARLY_FULL,
-        what,
-        "Raise max_connections, or lower DB_MAX_CONNECTIONS of the workers.",
-    )?;
-    let theirs: f64 =
-        sqlx::query_scalar("SELECT extract(epoch FROM clock_timestamp())::float8 * 1000").fetch_one(&mut *db).await?;
-    findings.clock("Postgres", theirs as i64)?;
+    )
+}
 
+async fn schema(findings: &mut Findings, db: &mut PgConnection, settings: &Settings) -> Result<()> {
     let missing = migrate::missing(db).await?;
     let what = format!("the schema lacks {} migrations", missing.len());
     let what = if missing.is_empty() { "the schema is up to date".to_owned() } else { what };

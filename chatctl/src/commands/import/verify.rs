@@ -112,24 +112,29 @@ async fn compare(import: &mut Import<'_>, messages: Vec<Message>, expected: &mut
             Some(_) if !is_taken => continue,
             Some(row) => {
                 *expected.entry(row.conversation_id.clone()).or_default() += 1;
-                let text = import.keyring.open(row.message_id, row.key_id, &row.iv, row.mac.as_deref(), &row.content);
-                if row.conversation_id != message.conversation.to_string() {
-                    "in another conversation"
-                } else if row.sender_id != message.sender {
-                    "by another sender"
-                } else if row.created_at != message.created_at {
-                    "of another time"
-                } else if text.ok().as_deref().map(|text| text == message.text.as_bytes()) != Some(true) {
-                    "with another text"
-                } else {
-                    continue;
-                }
+                let Some(difference) = difference(import, row, &message) else { continue };
+                difference
             }
         };
         differences += 1;
         import.report.note("verify", problem, message.source_id)?;
     }
     Ok(differences)
+}
+
+/// How a message differs from the one that it was imported from.
+fn difference(import: &Import<'_>, row: &Stored, message: &Message) -> Option<&'static str> {
+    if row.conversation_id != message.conversation.to_string() {
+        return Some("in another conversation");
+    }
+    if row.sender_id != message.sender {
+        return Some("by another sender");
+    }
+    if row.created_at != message.created_at {
+        return Some("of another time");
+    }
+    let text = import.keyring.open(row.message_id, row.key_id, &row.iv, row.mac.as_deref(), &row.content);
+    (text.ok().as_deref() != Some(message.text.as_bytes())).then_some("with another text")
 }
 
 /// Compares the number of imported messages in each conversation.

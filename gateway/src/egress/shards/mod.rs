@@ -320,3 +320,105 @@ impl Hub {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing;
+
+    const CHANNEL: &str = "channel";
+    const OLD: u64 = 1;
+    const NEW: u64 = 2;
+
+    struct Deaf;
+
+    impl Listener for Deaf {
+        fn lost(&self, _channels: usize) {}
+
+        fn regained(&self, _channel: &str) {}
+    }
+
+    fn server(node: u64) -> Server {
+        Server::new("127.0.0.1", node as u16)
+    }
+
+    /// What a node says that names another one.
+    fn named(node: u64) -> Moved {
+        Moved { slot: redis_keyslot(CHANNEL.as_bytes()), host: String::new(), port: server(node).port }
+    }
+
+    /// A hub that uses both nodes, and whose client believes for good that the old one has all slots.
+    struct Stage {
+        hub: Hub,
+        _queues: crate::gateway::Queues,
+    }
+
+    impl Stage {
+        fn new() -> Self {
+            let (gateway, queues) = testing::gateway(&[]);
+            let options = shared::redis::client::RedisOptions {
+                url: "redis-cluster://127.0.0.1:1".to_owned(),
+                tls_ca: None,
+                command_timeout: Duration::from_secs(1),
+            };
+            let node = |number: u64| (server(number), (number, mpsc::unbounded_channel().0));
+            let hub = Hub {
+                gateway,
+                options: options.shards().unwrap(),
+                listener: Arc::new(Deaf),
+                reports: mpsc::unbounded_channel().0,
+                channels: HashMap::new(),
+                nodes: HashMap::from([node(OLD), node(NEW)]),
+                routes: None,
+                moved: HashMap::new(),
+                successors: HashMap::new(),
+                later: Vec::new(),
+                retry_at: Instant::now(),
+                orders: NEW,
+            };
+            Stage { hub, _queues: queues }
+        }
+
+        /// Where the channel would be followed.
+        fn owner(&mut self) -> Server {
+            let old = server(OLD);
+            let primary = Value::Array(vec![
+                Value::from(old.host.to_string()),
+                Value::from(i64::from(old.port)),
+                Value::from("id"),
+            ]);
+            let all = Value::Array(vec![Value::from(0), Value::from(16_383), primary]);
+            let routes = ClusterRouting::from_cluster_slots(Value::Array(vec![all]), "127.0.0.1").unwrap();
+            self.hub.routes = Some(routes);
+            self.hub.owner(CHANNEL).unwrap()
+        }
+    }
+
+    #[tokio::test]
+    async fn the_successor_is_asked_until_it_is_gone() {
+        let mut stage = Stage::new();
+        assert_eq!(stage.owner(), server(OLD));
+        stage.hub.ended(OLD, true, Some(named(NEW)));
+        assert_eq!(stage.owner(), server(NEW));
+        stage.hub.ended(NEW, true, None);
+        assert_eq!(stage.owner(), server(OLD), "the client may know better by now");
+    }
+
+    #[tokio::test]
+    async fn a_node_that_takes_its_slots_back_is_asked_again() {
+        let mut stage = Stage::new();
+        stage.hub.ended(OLD, true, Some(named(NEW)));
+        stage.hub.ended(NEW, true, Some(named(OLD)));
+        assert_eq!(stage.owner(), server(OLD));
+    }
+
+    #[tokio::test]
+    async fn a_node_that_another_one_names_is_asked_again() {
+        let mut stage = Stage::new();
+        stage.hub.ended(OLD, true, Some(named(NEW)));
+        let subscription = Subscription { order: 9, node: Some((NEW, server(NEW))), ..Subscription::default() };
+        stage.hub.channels.insert(CHANNEL.into(), subscription);
+        stage.hub.moved(CHANNEL.into(), 9, Some(named(OLD)));
+        assert_eq!(stage.owner(), server(OLD));
+    }
+}

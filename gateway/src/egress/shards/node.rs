@@ -291,3 +291,36 @@ impl Node {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::mpsc;
+
+    use super::*;
+    use crate::testing;
+
+    struct Deaf;
+
+    impl Listener for Deaf {
+        fn lost(&self, _channels: usize) {}
+
+        fn regained(&self, _channel: &str) {}
+    }
+
+    /// A channel that is left before the node has confirmed it, which cannot end the subscription then.
+    #[tokio::test]
+    async fn a_channel_that_cannot_be_left_is_not_followed() {
+        let (gateway, _queues) = testing::gateway(&[]);
+        let listener: Arc<dyn Listener> = Arc::new(Deaf);
+        let (reports, _reported) = mpsc::unbounded_channel();
+        let mut node = Node::new(1, Server::new("127.0.0.1", 1), &gateway, &listener, &reports);
+        let [left, stays]: [Arc<str>; 2] = ["left".into(), "stays".into()];
+        node.asked.push_back(Asked::Unsubscribe(left.clone()));
+        node.followed(left.clone(), 1, false);
+        node.followed(stays.clone(), 2, false);
+        node.refused("CLUSTERDOWN The cluster is down".to_owned()).unwrap();
+        assert!(node.asked.is_empty());
+        // Otherwise it would be looked for at this node, and count as lost in the end.
+        assert_eq!(node.followed.keys().collect::<Vec<_>>(), [&stays]);
+    }
+}

@@ -61,32 +61,11 @@ pub fn event(event: &Object, own: bool) -> Value {
             messages_in(&mut shown);
         }
         "group_messages" | "sync_messages" => messages_in(&mut shown),
-        "conversation_started" => {
-            messages_in(&mut shown);
-            for name in ["recipient", "participant"] {
-                if let Some(user) = shown.get_mut(name).and_then(Value::as_object_mut) {
-                    copy(user, "userId", "id");
-                }
-            }
-        }
+        "conversation_started" => conversation_started(&mut shown),
         "message_read" if own => rename(&mut shown, "message_marked_read"),
-        "user_typing" => {
-            rename(&mut shown, "typing_indicator");
-            copy(&mut shown, "userId", "senderId");
-            copy(&mut shown, "username", "senderUsername");
-            if shown.get("conversationId").and_then(Value::as_str).is_some_and(|id| id.starts_with("group_")) {
-                copy(&mut shown, "conversationId", "groupId");
-            }
-        }
+        "user_typing" => user_typing(&mut shown),
         "reaction_added" | "reaction_removed" | "group_reaction_added" | "group_reaction_removed" => {
-            let field = |name: &str| event.get(name).cloned().unwrap_or_default();
-            let reaction = json!({
-                "userId": field("userId"),
-                "username": field("username"),
-                "reaction": field("reaction"),
-                "timestamp": field("timestamp"),
-            });
-            set(&mut shown, "reaction", reaction);
+            set(&mut shown, "reaction", reaction(event));
         }
         "pinned_messages" => newest_pin(&mut shown),
         "mentioned_in_group" => {
@@ -123,6 +102,34 @@ pub fn event(event: &Object, own: bool) -> Value {
     }
     ids::show_in(&mut shown);
     Value::Object(shown)
+}
+
+fn conversation_started(event: &mut Object) {
+    messages_in(event);
+    for name in ["recipient", "participant"] {
+        if let Some(user) = event.get_mut(name).and_then(Value::as_object_mut) {
+            copy(user, "userId", "id");
+        }
+    }
+}
+
+fn user_typing(event: &mut Object) {
+    rename(event, "typing_indicator");
+    copy(event, "userId", "senderId");
+    copy(event, "username", "senderUsername");
+    if event.get("conversationId").and_then(Value::as_str).is_some_and(|id| id.starts_with("group_")) {
+        copy(event, "conversationId", "groupId");
+    }
+}
+
+fn reaction(event: &Object) -> Value {
+    let field = |name: &str| event.get(name).cloned().unwrap_or_default();
+    json!({
+        "userId": field("userId"),
+        "username": field("username"),
+        "reaction": field("reaction"),
+        "timestamp": field("timestamp"),
+    })
 }
 
 fn kind(event: &Object) -> &str {

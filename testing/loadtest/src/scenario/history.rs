@@ -1,5 +1,4 @@
-//! `history`: pairs write some messages, then read the newest page, a page by number, and their list of conversations, in turn;
-//! or who is online, in parts and all at once.
+//! `history`: pairs write some messages, then read pages and lists, in turn.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -13,41 +12,39 @@ use rand::Rng as _;
 use super::{Connections, Stage};
 use crate::connection::{Connection, Handler};
 use crate::mark::Mark;
-use crate::plan::Pace;
+use crate::plan::{Pace, Request};
 use crate::scan;
 
 const CONTENT_BYTES: usize = 100;
 /// Unanswered per connection while the messages are written.
 const PRELOAD_WINDOW: u32 = 16;
 const PRELOADED_WITHIN: Duration = Duration::from_secs(600);
-const REQUESTS: [&str; 5] = ["newest_page", "page_by_seq", "conversations", "part_of_online_users", "online_users"];
-/// Those of the requests that are about messages; the rest is about who is online.
-const ABOUT_MESSAGES: usize = 3;
 
 struct Reading {
     stage: Rc<Stage>,
     page: u32,
     preload: u32,
-    online: bool,
+    requests: Vec<Request>,
     /// By account, where the next part of the online users begins.
     cursors: RefCell<HashMap<usize, String>>,
     connections: RefCell<Connections>,
     /// Per account: messages written and acknowledged, and the conversation's highest number seen.
     written: RefCell<Vec<(u32, u32, u64)>>,
     /// By request id: which request, by whom, and when it was due.
-    open: RefCell<HashMap<u64, (usize, usize, Instant)>>,
+    open: RefCell<HashMap<u64, (Request, usize, Instant)>>,
     next: Cell<u64>,
     closed_loop: Cell<bool>,
 }
 
-pub async fn run(stage: &Rc<Stage>, preload: u32, page: u32, online: bool) -> Result<()> {
+pub async fn run(stage: &Rc<Stage>, preload: u32, page: u32, requests: &[Request]) -> Result<()> {
     let count = stage.plan.accounts.len();
+    ensure!(!requests.is_empty(), "`history` needs a request");
     ensure!(count >= 2 && count.is_multiple_of(2), "`history` needs an even number of accounts");
     let reading = Rc::new(Reading {
         stage: stage.clone(),
         page,
         preload,
-        online,
+        requests: requests.to_vec(),
         cursors: RefCell::default(),
         connections: RefCell::default(),
         written: RefCell::new(vec![(0, 0, 0); count]),
@@ -135,25 +132,25 @@ impl Reading {
     fn ask(&self, index: usize, due: Instant) {
         let id = self.next.get();
         self.next.set(id + 1);
-        let about = if self.online { ABOUT_MESSAGES..REQUESTS.len() } else { 0..ABOUT_MESSAGES };
-        let request = about.start + id as usize % about.len();
+        let request = self.requests[id as usize % self.requests.len()];
         let (partner, page) = (self.stage.plan.accounts[index ^ 1].user_id, self.page);
         let last = self.written.borrow()[index].2.max(2);
         let command = match request {
-            0 => format!(
+            Request::NewestPage => format!(
                 r#"{{"type":"get_private_messages","recipientId":"{partner}","limit":{page},"requestId":{id}}}"#
             ),
-            1 => format!(
+            Request::PageBySeq => format!(
                 r#"{{"type":"get_private_messages","recipientId":"{partner}","limit":{page},"beforeSeq":{},"requestId":{id}}}"#,
                 rand::rng().random_range(2..=last)
             ),
-            2 => format!(r#"{{"type":"get_conversations","limit":{page},"requestId":{id}}}"#),
-            3 => {
+            Request::Conversations => format!(r#"{{"type":"get_conversations","limit":{page},"requestId":{id}}}"#),
+            Request::Inbox => format!(r#"{{"type":"get_inbox","limit":{page},"requestId":{id}}}"#),
+            Request::PartOfOnlineUsers => {
                 let cursor = self.cursors.borrow_mut().remove(&index);
                 let cursor = cursor.map_or_else(String::new, |cursor| format!(r#","cursor":"{cursor}""#));
                 format!(r#"{{"type":"get_online_users","limit":{page}{cursor},"requestId":{id}}}"#)
             }
-            _ => format!(r#"{{"type":"get_online_users","requestId":{id}}}"#),
+            Request::OnlineUsers => format!(r#"{{"type":"get_online_users","requestId":{id}}}"#),
         };
         self.open.borrow_mut().insert(id, (request, index, due));
         self.send(index, command.as_bytes());
@@ -168,7 +165,7 @@ impl Reading {
         if !is_error {
             let mut tally = self.stage.tally.borrow_mut();
             tally.add("acknowledged", 1);
-            tally.latencies(REQUESTS[request]).record(at.saturating_duration_since(due));
+            tally.latencies(request.name()).record(at.saturating_duration_since(due));
         }
         if self.closed_loop.get() {
             self.ask(index, at);
@@ -188,7 +185,7 @@ impl Handler for Reading {
                 let highest = &mut self.written.borrow_mut()[connection.index].2;
                 *highest = seq.max(*highest);
             }
-            b"private_messages" | b"conversations" => self.answered(text, at, false),
+            b"private_messages" | b"conversations" | b"inbox" => self.answered(text, at, false),
             b"online_users" => {
                 if let Some(cursor) = scan::text(text, b"\"nextCursor\":") {
                     self.cursors.borrow_mut().insert(connection.index, cursor.to_owned());

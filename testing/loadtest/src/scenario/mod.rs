@@ -41,7 +41,7 @@ pub async fn run(plan: Plan, director: FromDirector) -> Result<Tally> {
         Scenario::Presence { watchers, readers, stay_ms, .. } => {
             presence::run(&stage, watchers, readers, stay_ms.map(Duration::from_millis)).await?;
         }
-        Scenario::History { preload, page, online } => history::run(&stage, preload, page, online).await?,
+        Scenario::History { preload, page, requests } => history::run(&stage, preload, page, &requests).await?,
         Scenario::Idle { message } => idle::run(&stage, message).await?,
         Scenario::Storm { missed, senders } => storm::run(&stage, missed, senders).await?,
     }

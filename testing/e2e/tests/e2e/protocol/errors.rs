@@ -140,9 +140,44 @@ async fn limits_reject_and_say_why() -> Result<()> {
     assert!(refused["retryAfter"].as_u64().is_some_and(|seconds| (1..=60).contains(&seconds)), "{refused}");
     client.request_ok(json!({"type": "get_user_groups"})).await?;
 
-    // Two connections of a user, three of an address.
-    let _second = login(&small, &alice, 3).await?;
-    match login(&small, &alice, 4).await {
+    too_many_connections(&small, &alice).await?;
+
+    // Of the missed messages, only the newest three are replayed.
+    let mut large = login(&small, &bob, 5).await?;
+    assert_eq!((&large.session()["queuedEvents"], &large.session()["replayTruncated"]), (&json!(3), &json!(true)));
+    for seq in last - 2..=last {
+        assert_eq!(large.expect("new_message", |_| true, SOON).await?["seq"], seq);
+    }
+
+    // Over a mebibyte.
+    large.send_text(format!(r#"{{"type":"ping","x":"{}"}}"#, "x".repeat(1_048_000))).await?;
+    large.expect("pong", |_| true, SOON).await?;
+    // The server may hang up before all of it is written.
+    let _ = large.send_text("x".repeat(1_048_577)).await;
+    assert_eq!(large.wait_closed(SOON).await?.code, Some(1009));
+
+    faults_of_ours(&mut small, &mut client).await
+}
+
+/// A fault names the line in the log; without a worker, the error says when to try again.
+async fn faults_of_ours(small: &mut Deployment, client: &mut Client) -> Result<()> {
+    small.sql(BREAK_GROUP_MEMBERS)?;
+    let error = code(client, json!({"type": "get_user_groups"})).await?;
+    assert_eq!(error["code"], "INTERNAL_ERROR");
+    assert!(error["errorId"].is_string(), "{error}");
+    small.sql(MEND_GROUP_MEMBERS)?;
+    small.fleet.workers[0].pause()?;
+    let error = code(client, json!({"type": "get_user_groups"})).await?;
+    assert_eq!(error["code"], "SERVICE_UNAVAILABLE");
+    assert!(error["retryAfter"].is_u64(), "{error}");
+    small.fleet.workers[0].resume()?;
+    Ok(())
+}
+
+/// Two connections of a user, and three of an address.
+async fn too_many_connections(small: &Deployment, alice: &User) -> Result<()> {
+    let _second = login(small, alice, 3).await?;
+    match login(small, alice, 4).await {
         Ok(mut third) => {
             let error = third.expect("error", |_| true, SOON).await?;
             assert_eq!(error["code"], "MAX_CONNECTIONS_EXCEEDED");
@@ -166,31 +201,5 @@ async fn limits_reject_and_say_why() -> Result<()> {
     // And nobody stays connected without authenticating.
     let mut silent = open.remove(0);
     assert_eq!(silent.wait_closed(SOON).await?.code, Some(1008));
-
-    // Of the missed messages, only the newest three are replayed.
-    let mut large = login(&small, &bob, 5).await?;
-    assert_eq!((&large.session()["queuedEvents"], &large.session()["replayTruncated"]), (&json!(3), &json!(true)));
-    for seq in last - 2..=last {
-        assert_eq!(large.expect("new_message", |_| true, SOON).await?["seq"], seq);
-    }
-
-    // Over a mebibyte.
-    large.send_text(format!(r#"{{"type":"ping","x":"{}"}}"#, "x".repeat(1_048_000))).await?;
-    large.expect("pong", |_| true, SOON).await?;
-    // The server may hang up before all of it is written.
-    let _ = large.send_text("x".repeat(1_048_577)).await;
-    assert_eq!(large.wait_closed(SOON).await?.code, Some(1009));
-
-    // A fault of ours names the line in the log; without a worker, the error says when to try again.
-    small.sql(BREAK_GROUP_MEMBERS)?;
-    let error = code(&mut client, json!({"type": "get_user_groups"})).await?;
-    assert_eq!(error["code"], "INTERNAL_ERROR");
-    assert!(error["errorId"].is_string(), "{error}");
-    small.sql(MEND_GROUP_MEMBERS)?;
-    small.fleet.workers[0].pause()?;
-    let error = code(&mut client, json!({"type": "get_user_groups"})).await?;
-    assert_eq!(error["code"], "SERVICE_UNAVAILABLE");
-    assert!(error["retryAfter"].is_u64(), "{error}");
-    small.fleet.workers[0].resume()?;
     Ok(())
 }

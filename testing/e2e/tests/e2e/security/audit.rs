@@ -4,7 +4,7 @@ use std::process::{Command, Output};
 
 use anyhow::{Result, ensure};
 use devstack::wait::SOON;
-use e2e::{Deployment, Options};
+use e2e::{Deployment, Options, User};
 use serde_json::{Value, json};
 
 fn chatctl(deployment: &Deployment, words: &[&str]) -> Result<Output> {
@@ -18,7 +18,7 @@ fn chatctl(deployment: &Deployment, words: &[&str]) -> Result<Output> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn moderation_is_put_down_and_a_user_is_exported_and_erased() -> Result<()> {
+async fn moderation_is_put_down() -> Result<()> {
     let deployment = Deployment::start("audit", Options { workers: 1, gateways: 1, ..Options::default() })?;
     let [alice, bob, carol] = deployment.users(["alice", "bob", "carol"])?;
     let (mut a, mut b) = (deployment.login(0, &alice).await?, deployment.login(0, &bob).await?);
@@ -34,7 +34,6 @@ async fn moderation_is_put_down_and_a_user_is_exported_and_erased() -> Result<()
     a.request_ok(json!({"type": "delete_group_message", "messageId": said["messageId"]})).await?;
     let own = b.request_ok(json!({"type": "send_group_message", "groupId": group, "content": "again"})).await?;
     b.request_ok(json!({"type": "delete_group_message", "messageId": own["messageId"]})).await?;
-    let kept = a.request_ok(json!({"type": "send_group_message", "groupId": group, "content": "alice's"})).await?;
     a.request_ok(json!({"type": "transfer_ownership", "groupId": group, "userId": bob.id})).await?;
     let logged =
         deployment.sql("SELECT actor || ' ' || action || ' ' || target_user_id FROM audit_log ORDER BY audit_id")?;
@@ -47,8 +46,21 @@ async fn moderation_is_put_down_and_a_user_is_exported_and_erased() -> Result<()
         by_alice("transfer_ownership", bob.id),
     ];
     assert_eq!(logged.lines().collect::<Vec<_>>(), expected);
+    Ok(())
+}
 
-    // Bob leaves for good.
+/// The one who leaves for good has written in a direct conversation and in a group of which he is the owner.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_user_is_exported_and_erased() -> Result<()> {
+    let deployment = Deployment::start("erased", Options { workers: 1, gateways: 1, ..Options::default() })?;
+    let [alice, bob] = deployment.users(["alice", "bob"])?;
+    let (mut a, mut b) = (deployment.login(0, &alice).await?, deployment.login(0, &bob).await?);
+    let create = json!({"type": "create_group", "groupName": "g", "initialMembers": [bob.id]});
+    let group = a.request_ok(create).await?["groupId"].clone();
+    b.expect("group_created", |_| true, SOON).await?;
+    let kept = a.request_ok(json!({"type": "send_group_message", "groupId": group, "content": "alice's"})).await?;
+    a.request_ok(json!({"type": "transfer_ownership", "groupId": group, "userId": bob.id})).await?;
+
     let send = json!({"type": "send_message", "recipientId": bob.id, "content": "from alice"});
     let sent = a.request_ok(send).await?;
     let reply = json!({"type": "send_message", "recipientId": alice.id, "content": "bob's words"});
@@ -68,27 +80,7 @@ async fn moderation_is_put_down_and_a_user_is_exported_and_erased() -> Result<()
     let exported = chatctl(&deployment, &["user", "export", &id])?;
     ensure!(exported.status.success(), "{}", String::from_utf8_lossy(&exported.stderr));
     let export: Value = serde_json::from_slice(&exported.stdout)?;
-    assert_eq!(export["account"][0]["username"], bob.name);
-    assert_eq!(export["groups"][0]["role"], "owner");
-    assert_eq!(export["reactions"][0]["reaction"], "x");
-    let contents = |export: &Value| -> Vec<String> {
-        let messages = export["messages"].as_array().cloned().unwrap_or_default();
-        messages.iter().map(|message| message["content"].as_str().unwrap_or_default().to_owned()).collect()
-    };
-    assert_eq!(contents(&export), ["from alice", "bob's own words", &*format!("@{} and @everyone", alice.name)]);
-    let own = &export["messages"][2];
-    assert_eq!((&own["replyToMessageId"], &own["clientMessageId"]), (&kept["messageId"], &json!("by-bob")));
-    let mentions = json!([{"type": "user", "userId": alice.id.to_string()}, {"type": "everyone"}]);
-    assert_eq!(own["mentions"], mentions);
-    assert_eq!(export["pins"][0]["message_id"], answer["messageId"].as_str().unwrap_or_default()["msg_".len()..]);
-    assert_eq!(
-        (&export["createdGroups"][0]["group_id"], &export["createdGroups"][0]["name"]),
-        (&created, &json!("bob's"))
-    );
-    let waiting = export["events"].as_array().cloned().unwrap_or_default();
-    let reacted = |event: &Value| (event["type"] == "reaction_added").then(|| event["reaction"].clone());
-    let reacted: Vec<_> = waiting.iter().filter_map(|waits| reacted(&waits["event"])).collect();
-    assert_eq!(reacted, ["waits"]);
+    check_export(&export, [&alice, &bob], [&kept, &answer], &created);
     assert!(!exported.stdout.windows(13).any(|window| window == b"password_hash"));
 
     assert!(!chatctl(&deployment, &["user", "erase", &id])?.status.success(), "not without --yes");
@@ -125,4 +117,30 @@ async fn moderation_is_put_down_and_a_user_is_exported_and_erased() -> Result<()
         expected.iter().map(|s| s.trim_end()).collect::<Vec<_>>()
     );
     Ok(())
+}
+
+/// What an export has of bob before he is erased: his answer to a kept message in alice's group, and the group that he created.
+fn check_export(export: &Value, [alice, bob]: [&User; 2], [kept, answer]: [&Value; 2], created: &Value) {
+    assert_eq!(export["account"][0]["username"], bob.name);
+    assert_eq!(export["groups"][0]["role"], "owner");
+    assert_eq!(export["reactions"][0]["reaction"], "x");
+    assert_eq!(contents(export), ["from alice", "bob's own words", &*format!("@{} and @everyone", alice.name)]);
+    let own = &export["messages"][2];
+    assert_eq!((&own["replyToMessageId"], &own["clientMessageId"]), (&kept["messageId"], &json!("by-bob")));
+    let mentions = json!([{"type": "user", "userId": alice.id.to_string()}, {"type": "everyone"}]);
+    assert_eq!(own["mentions"], mentions);
+    assert_eq!(export["pins"][0]["message_id"], answer["messageId"].as_str().unwrap_or_default()["msg_".len()..]);
+    assert_eq!(
+        (&export["createdGroups"][0]["group_id"], &export["createdGroups"][0]["name"]),
+        (created, &json!("bob's"))
+    );
+    let waiting = export["events"].as_array().cloned().unwrap_or_default();
+    let reacted = |event: &Value| (event["type"] == "reaction_added").then(|| event["reaction"].clone());
+    let reacted: Vec<_> = waiting.iter().filter_map(|waits| reacted(&waits["event"])).collect();
+    assert_eq!(reacted, ["waits"]);
+}
+
+fn contents(export: &Value) -> Vec<String> {
+    let messages = export["messages"].as_array().cloned().unwrap_or_default();
+    messages.iter().map(|message| message["content"].as_str().unwrap_or_default().to_owned()).collect()
 }

@@ -7,15 +7,17 @@ use std::time::Instant;
 use anyhow::{Context as _, Result, bail};
 use serde_json::Value;
 
-use super::runs::Sizes;
+use super::section::Section;
+use super::setup::{Setup, Sizes};
 use super::site::Site;
+use super::target::{Figure, number};
 
 const DATABASE: &str = "history";
 /// Runs of each statement; the median counts.
 const ROUNDS: usize = 7;
 const PAGE: u32 = 50;
 /// Messages in each conversation of the user; every second one is the user's own.
-pub const UNREAD: u32 = 70;
+const UNREAD: u32 = 70;
 
 /// One request of a client, and its cost.
 #[derive(Debug)]
@@ -30,7 +32,9 @@ pub struct Reading {
     pub scanned: Vec<String>,
 }
 
-pub fn measure(site: &Site, root: &Path, sizes: &Sizes) -> Result<Vec<Reading>> {
+pub fn measure(setup: &Setup) -> Result<Section> {
+    let sizes = &setup.sizes;
+    let site = Site::start(setup, 2)?;
     println!("==> a database of {} messages", sizes.messages);
     let begin = Instant::now();
     site.create_database(DATABASE)?;
@@ -38,7 +42,36 @@ pub fn measure(site: &Site, root: &Path, sizes: &Sizes) -> Result<Vec<Reading>> 
     std::fs::write(&file, fill(sizes))?;
     site.postgres.run_file(DATABASE, &file)?;
     println!("==> filled in {:.0} s", begin.elapsed().as_secs_f32());
+    let readings = readings(&site, &setup.workspace.root, sizes)?;
+    let mut section = Section::new("Reading");
+    section.figures = vec![
+        Figure::at_most("history page, database time", slowest(&readings, "page "), 5.0, "ms"),
+        Figure::at_most("list of conversations, database time", slowest(&readings, "list"), 5.0, "ms"),
+    ];
+    section.text(format!(
+        "Database time (planning and execution, median) of all statements of one request, in a database of {} messages, {} of them \
+         in one conversation, and a user with {} conversations, {UNREAD} unread in each.",
+        number(sizes.messages as f64),
+        number(sizes.long_conversation as f64),
+        number(sizes.conversations as f64)
+    ));
+    let row = |reading: &Reading| {
+        let by = match reading.scanned.as_slice() {
+            [] => "indexes".to_owned(),
+            scanned => format!("**scans {}**", scanned.join(", ")),
+        };
+        vec![reading.name.to_owned(), number(reading.ms), reading.buffers.to_string(), by]
+    };
+    section.table(&["request", "ms", "buffers", "by"], readings.iter().map(row));
+    Ok(section)
+}
 
+/// The time of the slowest request with these words in its name.
+pub fn slowest(readings: &[Reading], words: &str) -> Option<f64> {
+    readings.iter().filter(|reading| reading.name.contains(words)).map(|reading| reading.ms).reduce(f64::max)
+}
+
+fn readings(site: &Site, root: &Path, sizes: &Sizes) -> Result<Vec<Reading>> {
     let statements = statements(root)?;
     let (long, middle) = ("'conv_1_2'", sizes.long_conversation / 2);
     let top = i64::MAX;
