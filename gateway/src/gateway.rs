@@ -34,9 +34,11 @@ use crate::lanes::load::LaneLoads;
 use crate::lanes::receipts::{ReceiptQueue, Stamped};
 use crate::limits::addresses::Addresses;
 use crate::limits::known_keys::KnownKeys;
+use crate::limits::pace::Pace;
 use crate::limits::places::Places;
 use crate::limits::unnamed_proxy::UnnamedProxies;
 use crate::session::closed::ClosedSessions;
+use crate::session::opening;
 
 /// Dereferences to its [`Core`], which saves a detour in the names that all parts use.
 pub struct Gateway {
@@ -52,6 +54,8 @@ pub struct Gateway {
     pub unnamed_proxies: UnnamedProxies,
 
     pub known_keys: KnownKeys,
+    /// When a user may open another session.
+    pub openings: Pace<UserId>,
 
     // To the workers.
     pub lanes: Arc<LaneLoads>,
@@ -137,6 +141,7 @@ impl Gateway {
             unnamed_proxies: UnnamedProxies::default(),
             places,
             known_keys: KnownKeys::default(),
+            openings: opening::pace(core.settings.max_connections_per_user),
             lanes: LaneLoads::new(common.partitions, common.backlog_max_age),
             requests: Arc::new(Requests::new(core.clone(), enqueue.clone())),
             elsewhere: Elsewhere::new(core.clone()),

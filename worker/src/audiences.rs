@@ -1,6 +1,7 @@
 //! How many deliveries each user has caused recently (`DELIVERIES_PER_MINUTE`). The gateways' limits count commands,
 //! but one command in a large group reaches thousands of members. Each worker counts for itself; all commands of a
-//! group go through the same worker.
+//! group go through the same worker. What is stored and published for each member by itself, as a mention of everyone is,
+//! counts for more.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -18,6 +19,8 @@ use crate::store::session::PgSession;
 const WINDOW: Duration = Duration::from_secs(60);
 /// Smaller audiences are not counted: the limits on commands bound them.
 const MIN_COUNTED: u64 = 100;
+/// What an event counts for that is stored for each of its users, and published to each.
+const OF_ITS_OWN: u64 = 5;
 /// How long a group's size is cached.
 const SIZE_KEPT: Duration = Duration::from_secs(60);
 /// How many groups, and users, are remembered; beyond that, everything older is forgotten.
@@ -36,12 +39,14 @@ impl Audiences {
         Audiences { per_minute, sizes: Mutex::default(), spent: Mutex::default() }
     }
 
-    /// Why the user may not address large groups at the moment; `None` if the user may.
-    pub fn rejection(&self, user: UserId) -> Option<Rejection> {
-        let spent = self.spent.lock();
-        let (since, deliveries) = *spent.get(&user)?;
-        let left = WINDOW.checked_sub(since.elapsed())?;
-        if deliveries < u64::from(self.per_minute) {
+    /// Why the user, who causes this many deliveries that are not counted yet, may not address large groups at the
+    /// moment; `None` if the user may.
+    pub fn rejection(&self, user: UserId, uncounted: u64) -> Option<Rejection> {
+        let known = self.spent.lock().get(&user).copied();
+        let (left, deliveries) = known
+            .and_then(|(since, deliveries)| Some((WINDOW.checked_sub(since.elapsed())?, deliveries)))
+            .unwrap_or((WINDOW, 0));
+        if deliveries + uncounted < u64::from(self.per_minute) {
             return None;
         }
         let details = format!("What you do may reach {} members of large groups in a minute", self.per_minute);
@@ -58,10 +63,16 @@ impl Audiences {
             }
             reach += match &publication.audience {
                 Audience::Group(group) => self.size(db, *group).await?,
-                Audience::Users(users) => users.len() as u64,
+                Audience::Users(users) => OF_ITS_OWN * users.len() as u64,
                 Audience::Gateway(_) | Audience::Answers(_) | Audience::User(_) | Audience::Everybody => 0,
             };
         }
+        Ok(if reach < MIN_COUNTED { 0 } else { reach })
+    }
+
+    /// The same for a message to this group that mentions so many users.
+    pub async fn reach_of_message(&self, db: &mut PgSession, group: GroupId, mentioned: usize) -> sqlx::Result<u64> {
+        let reach = self.size(db, group).await? + OF_ITS_OWN * mentioned as u64;
         Ok(if reach < MIN_COUNTED { 0 } else { reach })
     }
 
@@ -110,13 +121,15 @@ mod tests {
         let audiences = Audiences::new(10_000);
         let user = UserId(1);
         audiences.charge(user, 9_999);
-        assert!(audiences.rejection(user).is_none());
+        assert!(audiences.rejection(user, 0).is_none());
+        assert!(audiences.rejection(user, 1).is_some());
+        assert!(audiences.rejection(UserId(2), 10_000).is_some());
         audiences.charge(user, 5_000);
         tokio::time::advance(Duration::from_secs(20)).await;
-        let refusal = audiences.rejection(user).unwrap();
+        let refusal = audiences.rejection(user, 0).unwrap();
         assert_eq!((refusal.code, refusal.retry_after), (ErrorCode::RateLimitExceeded, Some(40)));
-        assert!(audiences.rejection(UserId(2)).is_none(), "other users are not affected");
+        assert!(audiences.rejection(UserId(2), 0).is_none(), "other users are not affected");
         tokio::time::advance(Duration::from_secs(41)).await;
-        assert!(audiences.rejection(user).is_none());
+        assert!(audiences.rejection(user, 0).is_none());
     }
 }

@@ -44,15 +44,15 @@ fn key(name: &str) -> String {
     name.to_lowercase().nfc().collect()
 }
 
-/// The members by the keys of their names.
-struct Names<'a> {
+/// The members by the keys of their names. With thousands of members it takes milliseconds to make.
+pub struct Names<'a> {
     members: HashMap<String, &'a (UserId, String)>,
     /// Length in characters.
     longest: usize,
 }
 
 impl<'a> Names<'a> {
-    fn of(members: &'a [(UserId, String)]) -> Self {
+    pub fn of(members: &'a [(UserId, String)]) -> Self {
         let mut names = Names { members: HashMap::new(), longest: "everyone".len() };
         for member in members {
             let name = key(&member.1);
@@ -63,13 +63,15 @@ impl<'a> Names<'a> {
     }
 }
 
-/// Finds the mentions of `members` in `text`, in time linear in the length of the text.
-pub fn find(text: &str, sender: UserId, members: &[(UserId, String)]) -> Vec<Mentioned> {
+/// False if the text cannot mention everyone.
+pub fn may_be_of_everyone(text: &str) -> bool {
+    let begins = |rest: &str, word: &str| rest.get(..word.len()).is_some_and(|start| start.eq_ignore_ascii_case(word));
+    text.split('@').skip(1).any(|rest| begins(rest, "everyone") || begins(rest, "all"))
+}
+
+/// Finds the mentions of members in `text`, in time linear in the length of the text.
+pub fn find(text: &str, sender: UserId, names: &Names<'_>) -> Vec<Mentioned> {
     let mut found: Vec<Mentioned> = Vec::new();
-    if !text.contains('@') {
-        return found;
-    }
-    let names = Names::of(members);
     let text: String = text.nfc().collect();
     let mut before: Option<char> = None;
     for (at, c) in text.char_indices() {
@@ -83,7 +85,7 @@ pub fn find(text: &str, sender: UserId, members: &[(UserId, String)]) -> Vec<Men
         }
         let rest = &text[at + 1..];
         let run = &rest[..rest.find(|c| !is_name_character(c)).unwrap_or(rest.len())];
-        if let Some(mentioned) = named(run, &names)
+        if let Some(mentioned) = named(run, names)
             && mentioned.user() != Some(sender)
             && !found.contains(&mentioned)
         {
@@ -128,7 +130,7 @@ mod tests {
             Mentioned::User { username, .. } => username,
             Mentioned::Everyone => "*".to_owned(),
         };
-        find(text, UserId(1), &members).into_iter().map(name).collect()
+        find(text, UserId(1), &Names::of(&members)).into_iter().map(name).collect()
     }
 
     #[test]
@@ -151,7 +153,7 @@ mod tests {
         let members = [(2, "zoe"), (3, "bob"), (4, "Zoe\u{308}"), (5, "हिन्दी"), (6, "می\u{200c}نا")];
         let members = members.map(|(id, name)| (UserId(id), name.to_owned()));
         let ids = |text: &str| -> Vec<i64> {
-            find(text, UserId(1), &members).iter().filter_map(Mentioned::user).map(|user| user.0).collect()
+            find(text, UserId(1), &Names::of(&members)).iter().filter_map(Mentioned::user).map(|user| user.0).collect()
         };
         assert_eq!(ids("@zoe\u{301} @zoe\u{323}"), [0_i64; 0], "another letter at the end");
         assert_eq!(ids("e\u{301}@bob न्@bob"), [0_i64; 0], "inside a word");
@@ -178,7 +180,7 @@ mod tests {
             "@a ".repeat(1_666),
             format!("@{}", "\u{301}".repeat(4_999)),
         ] {
-            assert_eq!(find(&text, UserId(1), &members), []);
+            assert_eq!(find(&text, UserId(1), &Names::of(&members)), []);
         }
         // Milliseconds; it took a hundred when each character of a run was compared with all names.
         assert!(begun.elapsed() < std::time::Duration::from_millis(500), "{:?}", begun.elapsed());
@@ -188,5 +190,11 @@ mod tests {
     fn everyone_has_two_names() {
         assert_eq!(names("@all @everyone @ALL @bob"), ["*", "bob"]);
         assert_eq!(names("@allison @everyone2"), Vec::<String>::new());
+        for text in ["@all", "so, @EveryOne!", "@@all", "@allison"] {
+            assert!(may_be_of_everyone(text), "{text}");
+        }
+        for text in ["", "@", "@bob", "all @eve", "@é @al"] {
+            assert!(!may_be_of_everyone(text), "{text}");
+        }
     }
 }

@@ -19,6 +19,7 @@ use tokio::sync::Notify;
 
 use crate::core::Core;
 use crate::limits::idle::{HttpConnection, HttpConnections};
+use crate::limits::pace::Pace;
 use crate::limits::places::{Kind, Place, Places};
 
 /// How long this gateway's counts live in Redis unless they are renewed.
@@ -30,6 +31,12 @@ const PIPELINE: usize = 512;
 /// TCP connections of an address in addition to its WebSockets: those that browsers keep open, and upgrades in
 /// progress.
 const MAX_HTTP: u32 = 54;
+/// How many seconds of requests at the greatest pace use up `IP_RATE_LIMIT`.
+const SECONDS_TO_LIMIT: u32 = 60;
+/// The pace, however low that limit is.
+const MIN_PER_SECOND: u32 = 10;
+/// How long a request may wait because of others from its address.
+const LONGEST_WAIT: Duration = Duration::from_secs(5);
 
 /// Where a request came from; every request has it as an extension.
 #[derive(Clone, Copy, Debug)]
@@ -98,6 +105,7 @@ pub struct Addresses {
     core: Arc<Core>,
     places: Arc<Places>,
     http: Arc<HttpConnections>,
+    requests: Pace<Address>,
     pub scripts: AddressScripts,
     local: Mutex<Local>,
     changed: Notify,
@@ -153,7 +161,9 @@ impl Drop for HttpPlace {
 impl Addresses {
     pub fn new(core: Arc<Core>, places: Arc<Places>) -> Arc<Self> {
         let (scripts, local) = (AddressScripts::default(), Mutex::default());
-        Arc::new(Addresses { core, places, http: Arc::default(), scripts, local, changed: Notify::new() })
+        let per_second = (core.settings.ip_rate_limit / SECONDS_TO_LIMIT).max(MIN_PER_SECOND) as usize;
+        let requests = Pace::new(per_second, per_second, LONGEST_WAIT);
+        Arc::new(Addresses { core, places, http: Arc::default(), requests, scripts, local, changed: Notify::new() })
     }
 
     /// A place for a TCP connection of `peer`, if its address may have another one. If all are taken, another
@@ -204,8 +214,15 @@ impl Addresses {
         }
     }
 
-    /// Counts a request of an address, or a failed token.
+    /// Counts a request of an address after it waited for its turn, or a failed token, or a registration.
     pub async fn count(&self, counted: Counted, address: Address) -> Result<(), OverLimit> {
+        if counted == Counted::Requests {
+            let wait = self.requests.take(address, self.core.clock.now_ms());
+            let wait = wait.ok_or(OverLimit::TooManyRequests { retry_after: 1 })?;
+            if !wait.is_zero() {
+                tokio::time::sleep(wait).await;
+            }
+        }
         let window = self.core.settings.ip_rate_window;
         let (key, limit) = match counted {
             Counted::Requests => (self.core.keys.address_requests(address), self.core.settings.ip_rate_limit),

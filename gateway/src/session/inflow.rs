@@ -1,5 +1,6 @@
 //! How much one connection may send per second, after decompression (`INBOUND_RATE`). Above that it is read more
-//! slowly, so that a client which compresses well takes no more than its share of the gateway's time.
+//! slowly, so that a client which compresses well, or sends a great many small frames, takes no more than its share of the
+//! gateway's time.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -11,6 +12,10 @@ use tokio::time::Sleep;
 
 /// What a quiet connection may send at once, in seconds' worth; always at least a message of maximum size.
 const BURST_SECONDS: u64 = 4;
+
+/// What a frame costs in addition to its text: reading and answering an empty one takes as long as reading that many
+/// bytes.
+pub const FRAME_BYTES: usize = 256;
 
 /// With more unwritten bytes, nothing is read from the client: one that does not read is not served.
 pub const READ_PAUSE_BYTES: usize = 256 * 1024;

@@ -29,7 +29,7 @@ use websocket::{Decoder, Message, close_frame, pong_frame};
 
 use self::handler::Handler;
 use self::handshake::Entry;
-use self::inflow::{Inflow, READ_PAUSE_BYTES};
+use self::inflow::{FRAME_BYTES, Inflow, READ_PAUSE_BYTES};
 use self::io::{Io, Read, Socket, Written};
 use crate::connection::{Close, Connection};
 use crate::gateway::Gateway;
@@ -37,7 +37,8 @@ use crate::metrics::Totals;
 
 /// The rounds of one wake-up, after which others get their turn.
 const MAX_ROUNDS: u32 = 16;
-/// The decompressed text of one wake-up, after which others get their turn: a read of 32 KiB may expand thirtyfold.
+/// The decompressed text of one wake-up, frames included, after which others get their turn: a read of 32 KiB may expand
+/// thirtyfold.
 const TURN_BYTES: usize = 256 * 1024;
 /// The time for the last frames, the close frame and the client's answer to it.
 const CLOSE_WITHIN: Duration = Duration::from_secs(2);
@@ -91,7 +92,7 @@ impl<S: Socket> Session<S> {
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<End> {
         self.connection.register(cx.waker());
-        let mut text_bytes = 0;
+        let mut turn_bytes = 0;
         for _ in 0..MAX_ROUNDS {
             let mut again = self.handler.poll_job(cx);
             if again && self.handler.is_authenticated() {
@@ -122,13 +123,13 @@ impl<S: Socket> Session<S> {
                 && signals.unwritten_bytes < READ_PAUSE_BYTES
                 && self.inflow.poll_ready(cx).is_ready()
             {
-                match self.poll_read(cx, &mut text_bytes) {
+                match self.poll_read(cx, &mut turn_bytes) {
                     Poll::Ready(Some(end)) => return Poll::Ready(end),
                     Poll::Ready(None) => again = true,
                     Poll::Pending => {}
                 }
             }
-            if text_bytes > TURN_BYTES {
+            if turn_bytes > TURN_BYTES {
                 break;
             }
             // The job may be waiting until everything is written.
@@ -141,15 +142,14 @@ impl<S: Socket> Session<S> {
         Poll::Pending
     }
 
-    /// Reads once; `Ready(None)` if there may be more. Adds the length of the texts.
-    fn poll_read(&mut self, cx: &mut Context<'_>, text_bytes: &mut usize) -> Poll<Option<End>> {
+    /// Reads once; `Ready(None)` if there may be more. Adds the cost of what was read, in bytes.
+    fn poll_read(&mut self, cx: &mut Context<'_>, turn_bytes: &mut usize) -> Poll<Option<End>> {
         let Session { gateway, connection, io, decoder, inflow, handler, .. } = self;
-        let texts_before = *text_bytes;
         let read = io.poll_read(cx, &gateway.totals, |bytes| {
             let now_ms = gateway.clock.now_ms();
             connection.timers.last_frame_ms.store(now_ms, Ordering::Relaxed);
             let mut feed = decoder.feed(bytes);
-            let mut frames = 0;
+            let (mut frames, mut text_bytes) = (0, 0);
             let end = loop {
                 let message = match feed.next_message() {
                     Ok(Some(message)) => message,
@@ -162,14 +162,14 @@ impl<S: Socket> Session<S> {
                 match message {
                     Message::Text(text) => {
                         connection.timers.last_text_ms.store(now_ms, Ordering::Relaxed);
-                        *text_bytes += text.len();
+                        text_bytes += text.len();
                         handler.on_text(text);
                         if handler.has_given_up() {
                             break None;
                         }
                     }
                     Message::Binary(binary) => {
-                        *text_bytes += binary.len();
+                        text_bytes += binary.len();
                         handler.on_binary();
                         if handler.has_given_up() {
                             break None;
@@ -183,7 +183,9 @@ impl<S: Socket> Session<S> {
                 }
             };
             Totals::add(&gateway.totals.frames_received, frames);
-            inflow.spend(*text_bytes - texts_before, now_ms);
+            let cost = text_bytes + frames as usize * FRAME_BYTES;
+            *turn_bytes += cost;
+            inflow.spend(cost, now_ms);
             end
         });
         match read {

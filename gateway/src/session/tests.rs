@@ -326,6 +326,47 @@ async fn what_is_over_the_inbound_rate_is_read_later() {
     assert!((Duration::from_secs(1)..Duration::from_secs(4)).contains(&waited), "{waited:?}");
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_frame_costs_more_than_its_text() {
+    const PING: u8 = 9;
+    const PONG: u8 = 10;
+    let settings = [("INBOUND_RATE", "16KiB"), ("MAX_PAYLOAD_SIZE", "64KiB")];
+    let mut test = Test::authenticated(&settings).await;
+    let started = tokio::time::Instant::now();
+    // The burst is 256 of them, and 64 go in a second.
+    for _ in 0..300 {
+        test.frame(PING, b"").await;
+        test.send(&json!({"type": "ping"})).await;
+        assert_eq!(test.read().await.0, PONG);
+        assert_eq!(test.event().await["type"], "pong");
+    }
+    let waited = started.elapsed();
+    assert!((Duration::from_secs(5)..Duration::from_secs(8)).contains(&waited), "{waited:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_who_comes_and_goes_waits_for_a_turn() {
+    let mut test = Test::start(&[("MAX_CONNECTIONS_PER_USER", "1")]).await;
+    // Two at once, and one in a second.
+    let open = |test: &Test| test.gateway.openings.take(UserId(1), test.gateway.clock.now_ms());
+    for _ in 0..5 {
+        assert!(open(&test).is_some());
+    }
+    let started = tokio::time::Instant::now();
+    let authenticate = json!({"type": "auth", "token": token(1, Duration::from_secs(3600))});
+    test.send(&authenticate).await;
+    let Change::Subscribe { .. } = test.queues.changes.recv().await.unwrap() else { panic!() };
+    let waited = started.elapsed();
+    assert!((Duration::from_millis(3_900)..Duration::from_secs(5)).contains(&waited), "{waited:?}");
+
+    let mut test = Test::start(&[("MAX_CONNECTIONS_PER_USER", "1")]).await;
+    while open(&test).is_some() {}
+    test.send(&authenticate).await;
+    let error = test.event().await;
+    assert_eq!((&error["type"], &error["code"]), (&json!("auth_error"), &json!("SERVICE_UNAVAILABLE")));
+    assert_eq!(error["retryAfter"], 10);
+}
+
 /// Requests pages of maximum size for a client that has read nothing yet.
 #[tokio::test(start_paused = true)]
 async fn a_client_gets_all_it_requests_without_being_too_slow() {

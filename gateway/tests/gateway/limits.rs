@@ -63,6 +63,23 @@ async fn requests_of_an_address_are_limited_but_probes_are_not() {
     assert_eq!(harness.get("/ready").await.0, 200);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn many_requests_of_an_address_wait_for_each_other() {
+    let harness = Harness::start(&[("IP_RATE_LIMIT", "600"), ("TRUSTED_PROXIES", "127.0.0.1")]).await;
+    let began = std::time::Instant::now();
+    // Ten at once, and ten in a second.
+    for _ in 0..25 {
+        harness.connect().forwarded_for("9.9.9.9").open().await.unwrap().close().await;
+    }
+    let waited = began.elapsed();
+    assert!(waited >= Duration::from_millis(1_400), "{waited:?}");
+    let began = std::time::Instant::now();
+    for _ in 0..10 {
+        harness.connect().forwarded_for("8.8.8.8").open().await.unwrap().close().await;
+    }
+    assert!(began.elapsed() < waited, "another address does not wait");
+}
+
 /// Sends bad tokens until one is counted as too many; returns the error. Each connection may fail five times.
 async fn too_many_failures(harness: &Harness, address: &str, failures: usize) -> Value {
     let mut client = harness.connect().forwarded_for(address).open().await.unwrap();

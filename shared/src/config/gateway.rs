@@ -76,7 +76,7 @@ settings! {
         api_key_rate_limit: u32 = "API_KEY_RATE_LIMIT", integer(1, 1_000_000_000), default("6000");
         /// Largest message from a client, over all its frames and decompressed.
         max_payload_bytes: usize = "MAX_PAYLOAD_SIZE", byte_size("1KiB", "64MiB"), default("1MiB");
-        /// Bytes that one connection may send in a second, decompressed; a quiet one may send four times as many at once. The rest is read later.
+        /// Bytes that one connection may send in a second, decompressed, each frame counting as 256 more; a quiet one may send four times as many at once. The rest is read later.
         inbound_rate_bytes: usize = "INBOUND_RATE", byte_size("16KiB", "1GiB"), default("1MiB");
         /// Bytes that may wait for one client, plus 128 for each waiting frame; above it the client is closed as too slow. For one second three times as many may wait, and large answers do not count.
         outbox_limit_bytes: usize = "OUTBOX_LIMIT", byte_size("64KiB", "256MiB"), default("2MiB");

@@ -14,6 +14,7 @@ use uuid::Uuid;
 use super::community_body::Community;
 use crate::app::App;
 use crate::commands::group_rules;
+use crate::crowded::{self, USERS_TOGETHER};
 use crate::error::Failure;
 use crate::metadata;
 use crate::outcome::{Audience, Outcome};
@@ -21,7 +22,7 @@ use crate::store::communities::{self, Difference};
 use crate::store::groups::{self, NewGroup, NewInfo};
 use crate::store::shared_events::{self, NewSharedEvent};
 use crate::store::users::NOBODY;
-use crate::store::{community_removals, conversations, events as event_store, group_members, purge, users};
+use crate::store::{community_removals, conversations, events as event_store, group_members, users};
 
 /// Shown as `maxMembers`; the size of a community has no bound here.
 const MAX_MEMBERS: i32 = 1_000_000;
@@ -31,9 +32,6 @@ const SHOWN_MEMBERS: i64 = 50;
 /// `group_info_updated`.
 const MAX_SINGLE_CHANGES: usize = 100;
 const MAX_SINGLE_DELIVERIES: usize = 50_000;
-/// The number of members removed in one transaction, and of events that may wait for them, which it deletes.
-const REMOVED_TOGETHER: usize = 200;
-const EVENTS_TOGETHER: i64 = 5_000;
 
 type Filter = fn(&Difference) -> bool;
 
@@ -195,7 +193,7 @@ async fn without_many_removals(
     mut differences: Vec<Difference>,
 ) -> Result<Vec<Difference>, Failure> {
     let gone: Vec<UserId> = differences.iter().filter(|d| d.is_gone()).map(|d| d.user_id).collect();
-    if removed_together(app, db, &gone).await?.len() < gone.len() {
+    if crowded::list_together(app, db, &gone).await?.len() < gone.len() {
         community_removals::begin(db, community).await?;
         differences.retain(|difference| !difference.is_gone());
     }
@@ -211,9 +209,9 @@ pub async fn remove_part(
     group: GroupId,
     outcome: &mut Outcome,
 ) -> Result<bool, Failure> {
-    let mut gone = community_removals::list_gone(db, community, group, REMOVED_TOGETHER as i64 + 1).await?;
+    let mut gone = community_removals::list_gone(db, community, group, USERS_TOGETHER as i64 + 1).await?;
     let left: Vec<UserId> = gone.iter().map(|difference| difference.user_id).collect();
-    let removed = removed_together(app, db, &left).await?;
+    let removed = crowded::list_together(app, db, &left).await?;
     if removed.is_empty() {
         return Ok(gone.is_empty());
     }
@@ -227,29 +225,6 @@ pub async fn remove_part(
     tell_of_removals(app, db, group, &gone, version, outcome).await?;
     outcome.left(group, removed);
     Ok(false)
-}
-
-/// Those of these users who can be removed in one transaction. Of those for whom more events wait than are kept, the
-/// oldest are deleted first, by `jobs::crowded`.
-async fn removed_together(app: &App, db: &mut PgSession, users: &[UserId]) -> sqlx::Result<Vec<UserId>> {
-    if users.is_empty() {
-        return Ok(Vec::new());
-    }
-    let first = &users[..users.len().min(REMOVED_TOGETHER)];
-    let most = app.max_waiting_events();
-    let (mut together, mut crowded, mut events) = (Vec::new(), Vec::new(), 0);
-    for (user, waiting) in purge::count_waiting(db, first, most + 1).await? {
-        if waiting > most {
-            crowded.push(user);
-        } else if together.is_empty() || events + waiting <= EVENTS_TOGETHER {
-            together.push(user);
-            events += waiting;
-        }
-    }
-    if !crowded.is_empty() {
-        app.crowded.push(&crowded);
-    }
-    Ok(together)
 }
 
 /// Stores an event for all members under its own id, with the change that made this version: the transaction is applied

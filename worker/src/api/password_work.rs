@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use shared::protocol::Rejection;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, oneshot};
 
 use crate::error::Failure;
 
@@ -17,6 +17,8 @@ const KNOWN_AT_A_TIME: usize = 1;
 const MAX_WAITING: usize = 1;
 
 const RETRY_AFTER_SECONDS: u32 = 1;
+/// How much less of a busy processor strangers' hashes get than others' work: about a tenth.
+const STRANGERS_NICENESS: i32 = 10;
 
 /// For whom a password is hashed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,7 +53,7 @@ impl Default for PasswordWork {
 }
 
 impl PasswordWork {
-    /// Hashes or verifies on a thread for blocking work.
+    /// Hashes or verifies on a thread of its own; for strangers it gives way to all other threads.
     ///
     /// # Errors
     /// `SERVICE_UNAVAILABLE`, at once, if too many are already waiting.
@@ -68,12 +70,18 @@ impl PasswordWork {
             return Err(Rejection::unavailable("Too many passwords wait to be checked", RETRY_AFTER_SECONDS).into());
         };
         let permit = places.working.clone().acquire_owned().await.map_err(anyhow::Error::from)?;
-        let done = tokio::task::spawn_blocking(move || {
-            let done = work();
+        let (end, ended) = oneshot::channel();
+        let hash = move || {
+            if caller == Caller::Stranger {
+                // Of this thread only. If it is not allowed, the others wait a little longer.
+                let _ = rustix::process::nice(STRANGERS_NICENESS);
+            }
+            // The request may be gone.
+            let _ = end.send(work());
             drop((permit, place));
-            done
-        });
-        Ok(done.await.map_err(anyhow::Error::from)?)
+        };
+        std::thread::Builder::new().name("password".to_owned()).spawn(hash).map_err(anyhow::Error::from)?;
+        Ok(ended.await.map_err(anyhow::Error::from)?)
     }
 }
 

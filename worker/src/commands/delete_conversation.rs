@@ -55,7 +55,7 @@ async fn delete_for_both(
     let last_seq = emptied.last_seq;
     // Waiting events must not show what was deleted.
     shared_events::update_all_delivered(db, conversation, &participants).await?;
-    purge::delete_waiting_direct_events(db, conversation, &participants).await?;
+    purge::delete_waiting_events(db, conversation, &participants).await?;
     // First, so that this waits for a purge of an earlier deletion before it locks anything itself.
     purge::insert_purge(db, conversation, last_seq).await?;
     if purge::delete_messages(db, &conversation.into(), last_seq, MAX_MESSAGES).await? < MAX_MESSAGES as u64 {

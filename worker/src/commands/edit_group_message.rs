@@ -7,7 +7,7 @@ use shared::events::change::GroupMessageEdited;
 use super::edit_message::{Edited, NewWords, store_edit};
 use super::{Context, Handle};
 use crate::error::Failure;
-use crate::mentions;
+use crate::mentions::{self, Names};
 use crate::outcome::Outcome;
 use crate::store::groups;
 
@@ -22,7 +22,7 @@ impl Handle for EditGroupMessage {
         if self.content.contains('@') {
             let members = groups::list_member_names(context.db, &[group_id]).await?;
             let members: Vec<_> = members.into_iter().map(|row| (row.user_id, row.username)).collect();
-            let all = mentions::find(&self.content, context.caller(), &members);
+            let all = mentions::find(&self.content, context.caller(), &Names::of(&members));
             mentioned = all.iter().map(|one| one.user().map_or(EVERYONE, |user| user.0)).collect();
         }
         let mentions = (!mentioned.is_empty()).then_some(&*mentioned);

@@ -185,7 +185,7 @@ pub async fn apply_once(
     let outcome = dispatch(command.clone(), &mut context).await?;
     let reach = app.audiences.reach(&mut transaction, &outcome).await?;
     if reach > 0
-        && let Some(rejection) = app.audiences.rejection(envelope.user)
+        && let Some(rejection) = app.audiences.rejection(envelope.user, 0)
     {
         // The transaction is rolled back.
         return Err(rejection.into());

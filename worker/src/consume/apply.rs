@@ -223,6 +223,7 @@ impl<'a> Batch<'a> {
         if let Some(hook) = &app.before_send {
             self.items.iter_mut().for_each(|item| item.hear(hook));
         }
+        item::refuse_surplus(&mut self.items, &app.audiences);
         let Plan { sends, others, alone, rest } = Plan::of(std::mem::take(&mut self.items));
         let mut remaining = Vec::new();
         let mut progressed = false;

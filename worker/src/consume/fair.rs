@@ -86,7 +86,12 @@ impl<T> FairQueue<T> {
                 self.resting.insert(user, until);
                 continue;
             }
+            let bound = self.bound_at(user, now);
             let share = self.users.get_mut(&user)?;
+            if share.running >= bound {
+                // The user has another turn when that is done.
+                continue;
+            }
             let (_, work) = share.waiting.pop_front()?;
             share.running += 1;
             self.waiting -= 1;
@@ -106,8 +111,9 @@ impl<T> FairQueue<T> {
     #[must_use]
     pub fn expire(&mut self, now: Instant) -> Vec<T> {
         let mut expired = Vec::new();
+        let bounds: HashMap<UserId, usize> = self.users.keys().map(|user| (*user, self.bound_at(*user, now))).collect();
         for (user, share) in &mut self.users {
-            let is_own_doing = self.resting.contains_key(user) || share.running >= self.bounds.running_per_user;
+            let is_own_doing = self.resting.contains_key(user) || share.running >= bounds[user];
             while *user != NOBODY
                 && is_own_doing
                 && let Some((_, work)) =
@@ -171,6 +177,12 @@ impl<T> FairQueue<T> {
 
     fn bound(&self, user: UserId) -> usize {
         if user == NOBODY { usize::MAX } else { self.bounds.running_per_user }
+    }
+
+    /// How much of a user's work may be in progress: of one who has used more than a second's worth of time, a single job.
+    fn bound_at(&self, user: UserId, now: Instant) -> usize {
+        let has_used_much = user != NOBODY && self.used(user, now) > self.bounds.time_per_user;
+        if has_used_much { 1 } else { self.bound(user) }
     }
 
     /// Puts the user at the end of the line, unless the user has nothing to begin or is already in the line.
@@ -299,6 +311,20 @@ mod tests {
         assert_eq!(queue.begin(after(2_500)), None);
         queue.forgive();
         assert_eq!(queue.begin(after(2_500)), Some((ALICE, 3)));
+    }
+
+    #[test]
+    fn one_who_used_much_has_one_at_a_time() {
+        let mut queue = queue(5, 10);
+        let start = now();
+        assert_eq!((queue.begin(start), queue.begin(start)), (Some((ALICE, 0)), Some((ALICE, 1))));
+        for _ in 0..2 {
+            queue.finish(ALICE, Duration::from_millis(150), start);
+        }
+        assert_eq!((queue.begin(start), queue.begin(start)), (Some((ALICE, 2)), None));
+        queue.finish(ALICE, Duration::ZERO, start);
+        let rested = start + Duration::from_secs(1);
+        assert_eq!((queue.begin(rested), queue.begin(rested)), (Some((ALICE, 3)), Some((ALICE, 4))));
     }
 
     /// Otherwise the oldest entry of the lane would be theirs, and gateways would close the lane for everybody.

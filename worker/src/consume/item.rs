@@ -8,8 +8,10 @@ use shared::redis::lanes::RawEntry;
 use shared::stream::Envelope;
 use tokio::time::Instant;
 
+use crate::audiences::Audiences;
 use crate::before_send::{BeforeSend, Decision, Review};
 use crate::commands::Pending;
+use crate::mentions;
 use crate::sends::Send;
 use crate::store::leases::Lease;
 
@@ -78,6 +80,16 @@ impl Item {
     }
 }
 
+/// Refuses messages of users who have reached as many members of large groups as they may, before they cost anything.
+pub fn refuse_surplus(items: &mut [Item], audiences: &Audiences) {
+    for item in items {
+        let Work::Send(send) = &mut item.work else { continue };
+        if send.conversation.group().is_some() && send.refusal.is_none() {
+            send.refusal = audiences.rejection(send.envelope.user, 0).map(Box::new);
+        }
+    }
+}
+
 /// When the first of the held-up commands may be tried again. Those that wait for the hook are not among them.
 pub fn next_try(items: &[Item]) -> Option<Instant> {
     items.iter().filter_map(|item| item.held_up.map(|(until, _)| until)).min()
@@ -95,6 +107,11 @@ pub fn are_held_up(items: &[Item]) -> bool {
     })
 }
 
+/// True if the message may have to be stored for each member of a group by itself.
+fn calls_everyone(send: &Send) -> bool {
+    send.refusal.is_none() && send.conversation.group().is_some() && mentions::may_be_of_everyone(&send.content)
+}
+
 /// The commands applied in one wave.
 #[derive(Default)]
 pub struct Plan {
@@ -104,7 +121,7 @@ pub struct Plan {
     /// Held-up commands that are tried again.
     pub alone: Vec<Item>,
     /// Commands that have to wait, in order: those behind a command of another kind or a held-up one with the same
-    /// route hint, and repetitions within the wave.
+    /// route hint, repetitions within the wave, and all but one message of a conversation to everyone in it.
     pub rest: Vec<Item>,
 }
 
@@ -116,6 +133,7 @@ impl Plan {
         let mut closed: HashSet<u16> = HashSet::new();
         let mut ids = HashSet::new();
         let mut repetitions: HashSet<(shared::ids::UserId, String)> = HashSet::new();
+        let mut calling: HashSet<u16> = HashSet::new();
         for item in items {
             let hint = item.subject.route_hint();
             if closed.contains(&hint) {
@@ -137,7 +155,7 @@ impl Plan {
                 Work::Send(send) => {
                     let key = send.repetition_key().map(|(user, id)| (user, id.to_owned()));
                     let repeated = key.is_some_and(|key| !repetitions.insert(key)) || !ids.insert(send.envelope.id);
-                    if repeated {
+                    if repeated || calls_everyone(send) && !calling.insert(hint) {
                         closed.insert(hint);
                         plan.rest.push(item);
                     } else {

@@ -1,15 +1,18 @@
-//! Purges deleted groups whose retention has ended, and what was deleted of direct conversations, in bounded
-//! transactions. Any worker can do it; a group or conversation that one works on is locked, and the others take another
+//! Purges deleted groups whose retention has ended, what was deleted of direct conversations, and events of deleted groups
+//! that wait for many members, in bounded transactions. Any worker can do it; a group or conversation that one works on is locked, and the others take another
 //! one.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::store::session::PgSession;
+use shared::ids::{ConversationId, UserId};
 use shared::lifecycle::Lifecycle;
 
 use crate::app::App;
-use crate::store::purge;
+use crate::crowded::{self, USERS_TOGETHER};
+use crate::store::{groups, purge};
 
 const INTERVAL: Duration = Duration::from_secs(5);
 /// The number of messages deleted in one transaction.
@@ -39,9 +42,28 @@ async fn purge_some(app: &App) -> sqlx::Result<bool> {
     let mut db = app.db.acquire().await?;
     let mut transaction = db.begin().await?;
     let after = app.settings.group_purge_after;
-    let found = purge_group(&mut transaction, after).await? || purge_conversation(&mut transaction).await?;
+    let found = clear_group(app, &mut transaction).await?
+        || purge_group(&mut transaction, after).await?
+        || purge_conversation(&mut transaction).await?;
     transaction.commit().await?;
     Ok(found)
+}
+
+/// Deletes the waiting events of the next members of a deleted group. Returns false if there is no such group, or if so
+/// much waits for the next member that `jobs::crowded` comes first.
+async fn clear_group(app: &App, db: &mut PgSession) -> sqlx::Result<bool> {
+    let Some(clearing) = purge::find_clearing(db).await? else { return Ok(false) };
+    let group = clearing.group_id;
+    let members = groups::list_member_ids_after(db, group, clearing.after, USERS_TOGETHER as i64).await?;
+    let together: HashSet<UserId> = crowded::list_together(app, db, &members).await?.into_iter().collect();
+    let cleared: Vec<UserId> = members.iter().copied().take_while(|member| together.contains(member)).collect();
+    purge::delete_waiting_events(db, ConversationId::Group(group), &cleared).await?;
+    if cleared.len() == members.len() && members.len() < USERS_TOGETHER {
+        purge::update_clearing(db, group, None).await?;
+    } else if let Some(last) = cleared.last() {
+        purge::update_clearing(db, group, Some(*last)).await?;
+    }
+    Ok(members.is_empty() || !cleared.is_empty())
 }
 
 async fn purge_group(db: &mut PgSession, after: Duration) -> sqlx::Result<bool> {

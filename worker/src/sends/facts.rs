@@ -14,7 +14,7 @@ use uuid::Uuid;
 use super::Send;
 use crate::app::App;
 use crate::error::Failure;
-use crate::mentions::{self, MAX_SHOWN_USERS, Mentioned};
+use crate::mentions::{self, MAX_SHOWN_USERS, Mentioned, Names};
 use crate::store::{events, groups, history, users};
 
 #[derive(Default)]
@@ -146,7 +146,7 @@ impl Facts {
         batch: &[&Send],
         everyone_size: usize,
     ) -> Result<(), Failure> {
-        let with_at = |send: &&&Send| send.content.contains('@');
+        let with_at = |send: &&&Send| send.refusal.is_none() && send.content.contains('@');
         let groups: Vec<GroupId> = batch.iter().filter(with_at).filter_map(|send| send.conversation.group()).collect();
         if groups.is_empty() {
             return Ok(());
@@ -159,10 +159,11 @@ impl Facts {
             }
             members.entry(member.group_id).or_default().push((member.user_id, member.username));
         }
+        let names: HashMap<GroupId, Names<'_>> = members.iter().map(|(group, of)| (*group, Names::of(of))).collect();
         for send in batch.iter().filter(with_at) {
             let Some(group) = send.conversation.group() else { continue };
-            let Some(members) = members.get(&group) else { continue };
-            let mut found = mentions::find(&send.content, send.envelope.user, members);
+            let (Some(members), Some(names)) = (members.get(&group), names.get(&group)) else { continue };
+            let mut found = mentions::find(&send.content, send.envelope.user, names);
             if members.len() > everyone_size && !leaders.contains(&(group, send.envelope.user)) {
                 found.retain(|mentioned| *mentioned != Mentioned::Everyone);
             }

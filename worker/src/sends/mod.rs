@@ -41,7 +41,7 @@ pub struct Send {
     pub reply_to: Option<MessageId>,
     pub client_message_id: Option<String>,
     pub metadata: Option<Metadata>,
-    /// Why the product's backend does not let it through.
+    /// Why the product's backend does not let it through, or the user has reached too many members lately.
     pub refusal: Option<Box<Rejection>>,
 }
 
@@ -107,24 +107,16 @@ pub async fn apply(
     lock_patience: Duration,
 ) -> Result<Vec<Result<Outcome, Failure>>, Failure> {
     let facts = Facts::load(app, db, batch).await?;
-    let mut strangers = strangers::rejections(app, db, batch).await?;
+    let mut refusals = refusals(app, db, &facts, batch).await?;
     let now = Timestamp::now();
     let mut patience = Patience { lock: lock_patience, whole: MAX_STATEMENT_TIME };
     let mut rows = SendRows::default();
-    let mut refusals = Vec::with_capacity(batch.len());
-    for send in batch {
-        // A reply to what cannot be replied to is not stored, but a redelivered one still has to be recognised.
-        let refusal = send.refusal.as_deref().cloned();
-        let refusal = refusal.or_else(|| facts.rejection(send));
-        let refusal = refusal.or_else(|| strangers.remove(&(send.envelope.user, send.conversation)));
-        let refusal =
-            refusal.or_else(|| send.conversation.group().and_then(|_| app.audiences.rejection(send.envelope.user)));
+    for (send, refusal) in batch.iter().zip(&refusals) {
         let is_expired = now > send.envelope.deadline;
         if !is_expired {
             patience.whole = patience.whole.min(send.envelope.deadline.since(now));
         }
         push_row(app, &mut rows, send, &facts, is_expired || refusal.is_some());
-        refusals.push(refusal);
     }
     patience.lock = patience.lock.min(patience.whole);
     let mentions = facts.mention_events(batch, &refusals);
@@ -189,6 +181,35 @@ async fn count_begun(app: &App, batch: &[&Send], verdicts: &[sends::Verdict]) {
         .map(|(_, send)| send.envelope.user)
         .collect();
     strangers::count(app, &begun).await;
+}
+
+/// Why messages are not stored, if they are not. A reply to what cannot be replied to is not, but a redelivered one still
+/// has to be recognised.
+async fn refusals(
+    app: &App,
+    db: &mut PgSession,
+    facts: &Facts,
+    batch: &[&Send],
+) -> Result<Vec<Option<Rejection>>, Failure> {
+    let mut strangers = strangers::rejections(app, db, batch).await?;
+    let mut reached: HashMap<UserId, u64> = HashMap::new();
+    let mut refusals = Vec::with_capacity(batch.len());
+    for send in batch {
+        let user = send.envelope.user;
+        let refusal = send.refusal.as_deref().cloned();
+        let refusal = refusal.or_else(|| facts.rejection(send));
+        let mut refusal = refusal.or_else(|| strangers.remove(&(user, send.conversation)));
+        if let (None, Some(group)) = (&refusal, send.conversation.group()) {
+            let reached = reached.entry(user).or_default();
+            refusal = app.audiences.rejection(user, *reached);
+            if refusal.is_none() {
+                let mentioned = facts.mentions(send).map_or(0, |mentions| mentions.users.len());
+                *reached += app.audiences.reach_of_message(db, group, mentioned).await?;
+            }
+        }
+        refusals.push(refusal);
+    }
+    Ok(refusals)
 }
 
 /// The messages that were stored before, by their places, with the content that they have: their hook may answer otherwise this time.

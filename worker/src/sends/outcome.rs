@@ -4,7 +4,7 @@ use shared::events;
 use shared::events::direct::MessageSent;
 use shared::events::group::{AnnouncementSent, GroupMessageSent};
 use shared::events::message::{GroupAnnouncement, Message, MessageKind, NewGroupMessage, NewMessage};
-use shared::ids::{ConversationId, MessageId};
+use shared::ids::{ConversationId, MessageId, UserId};
 use shared::protocol::{ErrorCode, Rejection};
 use shared::publication::Receipt;
 
@@ -101,13 +101,13 @@ fn stored(app: &App, send: &Send, verdict: &Verdict, facts: &Facts, mentions: &[
     }
     for mention in mentions.iter().filter(|mention| mention.event_id == send.envelope.id) {
         let receipt = Receipt::Durable { event: mention.event_id };
-        let payload = mention.with_message(&message);
-        for user in &mention.users {
-            let shown = match &reduced {
-                Some(reduced) if hidden_from.contains(user) => mention.with_message(reduced),
-                _ => payload.clone(),
-            };
-            outcome.event(Audience::User(*user), receipt, shown, None);
+        let is_reduced = |user: &UserId| reduced.is_some() && hidden_from.contains(user);
+        let (with_reduced, with_whole): (Vec<UserId>, Vec<UserId>) =
+            mention.users.iter().copied().partition(is_reduced);
+        for (users, shown) in [(with_whole, Some(&message)), (with_reduced, reduced.as_ref())] {
+            if let Some(shown) = shown.filter(|_| !users.is_empty()) {
+                outcome.event(Audience::Users(users), receipt, mention.with_message(shown), None);
+            }
         }
     }
     outcome

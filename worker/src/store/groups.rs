@@ -90,6 +90,24 @@ pub async fn list_member_ids(db: &mut PgSession, group: GroupId, except: UserId)
     typed(members)
 }
 
+/// The members of a group with ids above `after`, in the order of their ids, at most `limit`.
+pub async fn list_member_ids_after(
+    db: &mut PgSession,
+    group: GroupId,
+    after: UserId,
+    limit: i64,
+) -> sqlx::Result<Vec<UserId>> {
+    let members = sqlx::query_scalar!(
+        "SELECT user_id FROM group_members WHERE group_id = $1 AND user_id > $2 ORDER BY user_id LIMIT $3",
+        group.to_string(),
+        after.0,
+        limit
+    )
+    .fetch_all(db)
+    .await?;
+    typed(members)
+}
+
 /// The number of a group's members.
 pub async fn count_members(db: &mut PgSession, group: GroupId) -> sqlx::Result<i64> {
     sqlx::query_scalar!(r#"SELECT count(*) AS "count!" FROM group_members WHERE group_id = $1"#, group.to_string())
@@ -333,12 +351,22 @@ pub async fn update_info(db: &mut PgSession, group: GroupId, new: &NewInfo<'_>) 
     .await
 }
 
-/// Hides a group from everyone. It is purged after the retention time, or as soon as possible.
-pub async fn update_deleted(db: &mut PgSession, group: GroupId, purge_at_once: bool) -> sqlx::Result<()> {
+/// Hides a group from everyone. It is purged after the retention time, or as soon as possible. If events of it still
+/// wait for members, they are hidden, too, until [`super::purge`] has deleted them.
+pub async fn update_deleted(
+    db: &mut PgSession,
+    group: GroupId,
+    purge_at_once: bool,
+    events_wait: bool,
+) -> sqlx::Result<()> {
     sqlx::query!(
-        "UPDATE group_chats SET deleted_at = CASE WHEN $2 THEN '-infinity'::timestamptz ELSE now() END WHERE group_id = $1",
+        "UPDATE group_chats SET deleted_at = CASE WHEN $2 THEN '-infinity'::timestamptz ELSE now() END,
+             clearing_after = CASE WHEN $3 THEN $4::bigint END
+         WHERE group_id = $1",
         group.to_string(),
-        purge_at_once
+        purge_at_once,
+        events_wait,
+        i64::MIN
     )
     .execute(db)
     .await?;

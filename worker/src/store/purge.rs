@@ -2,17 +2,17 @@
 //! conversations, and events and applied commands that are too old. Every statement is bounded, so that none locks its
 //! rows for long.
 
-use super::columns::{Spelled, raw, typed};
+use super::columns::{Spelled, Typed, raw, typed};
 use shared::ids::{ConversationId, EventId, GroupId, UserId};
 use std::time::Duration;
 
 use crate::store::session::{PgSession, interval};
 use time::OffsetDateTime;
 
-/// A group whose retention has ended, locked until the end of the transaction; other workers skip it meanwhile.
+/// A group whose retention has ended, and of which nothing waits any more; locked until the end of the transaction; other workers skip it meanwhile.
 pub async fn find_deleted_group(db: &mut PgSession, after: Duration) -> sqlx::Result<Option<Spelled>> {
     let group = sqlx::query_scalar!(
-        "SELECT group_id FROM group_chats WHERE deleted_at <= now() - $1::interval
+        "SELECT group_id FROM group_chats WHERE deleted_at <= now() - $1::interval AND clearing_after IS NULL
          ORDER BY deleted_at LIMIT 1 FOR UPDATE SKIP LOCKED",
         interval(after)
     )
@@ -105,31 +105,66 @@ pub async fn delete_group(db: &mut PgSession, group: &Spelled) -> sqlx::Result<(
     Ok(())
 }
 
-/// Deletes the waiting events of the group's members that come from it.
-pub async fn delete_waiting_events(db: &mut PgSession, group: GroupId) -> sqlx::Result<()> {
+/// True if no more than `most` events wait for all members of a group together, from anywhere. Reads no more of them
+/// than that.
+pub async fn has_few_waiting(db: &mut PgSession, group: GroupId, most: i64) -> sqlx::Result<bool> {
+    sqlx::query_scalar!(
+        r#"SELECT count(*) <= $2::bigint AS "few!" FROM (
+               SELECT FROM group_members m
+               CROSS JOIN LATERAL (
+                   SELECT FROM event_queue q WHERE q.user_id = m.user_id AND q.delivered_at IS NULL LIMIT $2::bigint + 1
+               ) waiting
+               WHERE m.group_id = $1 LIMIT $2::bigint + 1
+           ) counted"#,
+        group.to_string(),
+        most
+    )
+    .fetch_one(db)
+    .await
+}
+
+/// A deleted group of which events may wait for members.
+pub struct Clearing {
+    pub group_id: GroupId,
+    /// None wait for members with ids up to this one.
+    pub after: UserId,
+}
+
+/// One of them, locked until the end of the transaction; other workers skip it meanwhile.
+pub async fn find_clearing(db: &mut PgSession) -> sqlx::Result<Option<Clearing>> {
+    let found = sqlx::query!(
+        r#"SELECT group_id AS "group_id: Typed<GroupId>", clearing_after AS "after!" FROM group_chats
+           WHERE clearing_after IS NOT NULL ORDER BY deleted_at LIMIT 1 FOR UPDATE SKIP LOCKED"#
+    )
+    .fetch_optional(db)
+    .await?;
+    Ok(found.map(|row| Clearing { group_id: row.group_id.into(), after: UserId(row.after) }))
+}
+
+/// Stores how far a deleted group's waiting events are deleted; `None` if all of them are.
+pub async fn update_clearing(db: &mut PgSession, group: GroupId, after: Option<UserId>) -> sqlx::Result<()> {
     sqlx::query!(
-        "DELETE FROM event_queue q USING group_members m, event_log l
-         WHERE m.group_id = $1 AND q.user_id = m.user_id AND q.delivered_at IS NULL
-             AND l.event_id = q.event_id AND l.conversation_id = $1",
-        group.to_string()
+        "UPDATE group_chats SET clearing_after = $2 WHERE group_id = $1",
+        group.to_string(),
+        after.map(|user| user.0)
     )
     .execute(db)
     .await?;
     Ok(())
 }
 
-/// Deletes the waiting events of these participants that come from a direct conversation.
-pub async fn delete_waiting_direct_events(
+/// Deletes the waiting events of these users that come from a conversation.
+pub async fn delete_waiting_events(
     db: &mut PgSession,
     conversation: ConversationId,
-    participants: &[UserId],
+    users: &[UserId],
 ) -> sqlx::Result<()> {
     sqlx::query!(
         "DELETE FROM event_queue q
          WHERE q.user_id = ANY($2) AND q.delivered_at IS NULL
              AND (SELECT l.conversation_id FROM event_log l WHERE l.event_id = q.event_id) = $1",
         conversation.to_string(),
-        &raw(participants)
+        &raw(users)
     )
     .execute(db)
     .await?;

@@ -83,14 +83,23 @@ pub struct MissedEvent {
 }
 
 /// The newest `limit` undelivered events of each of these users, oldest first, except those about messages that the
-/// user hid.
+/// user hid, and those of deleted groups that will be deleted, too. Looks at no more than ten times as many.
 pub async fn list_missed_events(db: &mut PgSession, users: &[UserId], limit: i64) -> sqlx::Result<Vec<MissedEvent>> {
     let rows = sqlx::query!(
         r#"SELECT u.user_id AS "user_id!", q.event_id AS "event_id!", p.message_id AS "message_id?", g.group_id AS "joined?"
            FROM unnest($1::bigint[]) AS u (user_id)
            CROSS JOIN LATERAL (
-               SELECT event_id FROM event_queue
-               WHERE user_id = u.user_id AND delivered_at IS NULL ORDER BY event_id DESC LIMIT $2
+               SELECT w.event_id FROM (
+                   SELECT event_id FROM event_queue
+                   WHERE user_id = u.user_id AND delivered_at IS NULL ORDER BY event_id DESC LIMIT 10 * $2::bigint
+               ) w
+               WHERE NOT EXISTS (
+                   SELECT FROM event_log l
+                   JOIN group_chats d ON d.group_id = l.conversation_id AND d.clearing_after IS NOT NULL
+                   JOIN group_members o ON o.group_id = d.group_id AND o.user_id = u.user_id
+                   WHERE l.event_id = w.event_id OFFSET 0
+               )
+               ORDER BY w.event_id DESC LIMIT $2
            ) q
            LEFT JOIN event_log l ON l.event_id = q.event_id
            LEFT JOIN private_messages p ON p.message_id = l.message_id
@@ -123,7 +132,7 @@ pub async fn list_missed_events(db: &mut PgSession, users: &[UserId], limit: i64
 }
 
 /// Those of these pairs of message and reader where the reader may still see the message: a participant who has not put
-/// it away. `OFFSET 0` makes the planner look each up by its key: it would otherwise read all of the reader's
+/// it away, of a conversation that is not deleted. `OFFSET 0` makes the planner look each up by its key: it would otherwise read all of the reader's
 /// conversations, because it expects few.
 pub async fn list_visible(
     db: &mut PgSession,
@@ -143,6 +152,8 @@ pub async fn list_visible(
            WHERE p.seq > m.cleared_seq AND NOT EXISTS (
                SELECT FROM message_deletions d
                WHERE d.user_id = r.user_id AND d.conversation_id = p.conversation_id AND d.seq = p.seq OFFSET 0
+           ) AND NOT EXISTS (
+               SELECT FROM group_chats g WHERE g.group_id = p.conversation_id AND g.deleted_at IS NOT NULL OFFSET 0
            )"#,
         &raw(readers),
         &raw(messages)
@@ -153,7 +164,7 @@ pub async fn list_visible(
 }
 
 /// Those of these pairs of event and reader where the event still waits for the reader: a member's waiting events are
-/// deleted with the membership.
+/// deleted with the membership, or with the group.
 pub async fn list_queued(
     db: &mut PgSession,
     readers: &[UserId],
@@ -162,7 +173,13 @@ pub async fn list_queued(
     let rows = sqlx::query!(
         r#"SELECT q.user_id, q.event_id
            FROM unnest($1::bigint[], $2::uuid[]) AS r (user_id, event_id)
-           JOIN event_queue q ON q.user_id = r.user_id AND q.event_id = r.event_id"#,
+           JOIN event_queue q ON q.user_id = r.user_id AND q.event_id = r.event_id
+           WHERE NOT EXISTS (
+               SELECT FROM event_log l
+               JOIN group_chats d ON d.group_id = l.conversation_id AND d.clearing_after IS NOT NULL
+               JOIN group_members o ON o.group_id = d.group_id AND o.user_id = q.user_id
+               WHERE l.event_id = q.event_id OFFSET 0
+           )"#,
         &raw(readers),
         &raw(events)
     )

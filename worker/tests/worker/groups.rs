@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 use shared::ids::{GroupId, UserId};
 use shared::publication::Header;
 use shared::redis::keys::Channel;
+use uuid::Uuid;
 
 use crate::harness::{Harness, Published};
 use crate::sessions::resumed;
@@ -504,6 +505,55 @@ async fn deliveries_count_for_each_member_reached() {
     assert_eq!(stored, 1, "rejected commands have no effect");
     harness.expect(alice, text(large, "z"), "group_message_sent").await;
     harness.send(bob, alice, "direct messages are not affected").await;
+}
+
+/// To send many at once reaches no more members, and no transaction stores more than one mention of everyone.
+#[tokio::test]
+async fn deliveries_count_within_a_batch() {
+    let harness = Harness::without_worker("reachatonce", &[("DELIVERIES_PER_MINUTE", "3000")]).await;
+    let [alice, bob] = harness.users(["alice", "bob"]).await;
+    let group = GroupId(Uuid::now_v7());
+    let setup = format!(
+        "INSERT INTO conversations (conversation_id) VALUES ('{group}');
+         INSERT INTO group_chats (group_id, name, created_by, max_members) VALUES ('{group}', 'Climbers', {alice}, 1000);
+         INSERT INTO group_members (group_id, user_id, role) VALUES ('{group}', {alice}, 'owner'), ('{group}', {bob}, 'member');
+         CREATE TABLE stored_together (part bigint, many bigint);
+         CREATE FUNCTION note_stored() RETURNS trigger LANGUAGE plpgsql AS $$
+         BEGIN
+             INSERT INTO stored_together SELECT txid_current(), count(*) FROM stored;
+             RETURN NULL;
+         END $$;
+         CREATE TRIGGER note_stored AFTER INSERT ON event_queue REFERENCING NEW TABLE AS stored
+         FOR EACH STATEMENT EXECUTE FUNCTION note_stored()"
+    );
+    sqlx::raw_sql(&setup).execute(&harness.db).await.unwrap();
+    add_many(&harness, group, 198).await;
+    let mut sent = Vec::new();
+    for (user, count, content) in [(alice, 10, "@everyone"), (bob, 20, "x")] {
+        for _ in 0..count {
+            let message = harness.prepare(user, &text(group, content));
+            harness.append(&message).await;
+            sent.push((user, message.envelope.id));
+        }
+    }
+    harness.add_worker().await;
+    let mut stored = [0, 0];
+    for (user, id) in sent {
+        let answer = harness.answer(id).await;
+        match answer["type"].as_str().unwrap() {
+            "group_message_sent" => stored[usize::from(user == bob)] += 1,
+            _ => assert_eq!(answer["code"], "RATE_LIMIT_EXCEEDED", "{answer}"),
+        }
+    }
+    // Each reaches 200, and to mention everyone counts for five times as many more.
+    assert_eq!(stored, [3, 15]);
+    let most: i64 = sqlx::query_scalar(
+        "SELECT max(many)::bigint FROM (SELECT sum(many) AS many FROM stored_together GROUP BY part) p",
+    )
+    .fetch_one(&harness.db)
+    .await
+    .unwrap();
+    assert_eq!(most, 199);
 }
 
 #[tokio::test]

@@ -1,11 +1,15 @@
 //! What is finally deleted: deleted groups and conversations, old events and the records of old commands.
 
-use serde_json::json;
+use serde_json::{Value, json};
+use shared::ids::UserId;
 use shared::publication::Header;
 use shared::redis::keys::Channel;
+use shared::stream::{Internal, InternalReply, ReplayPage};
+use sqlx::Executor as _;
 
 use crate::groups::{command, create, queued, text};
 use crate::harness::Harness;
+use crate::sessions::resumed;
 
 #[tokio::test]
 async fn a_deleted_group_is_hidden_at_once_and_purged_later() {
@@ -244,4 +248,92 @@ async fn no_command_deletes_more_events_than_may_wait_for_a_user() {
     }
     let left = "SELECT count(*) FROM event_queue q JOIN event_log l USING (event_id) WHERE l.body = ''";
     assert_eq!(sqlx::query_scalar::<_, i64>(left).fetch_one(&harness.db).await.unwrap(), 0);
+}
+
+/// Notes how many waiting events each transaction deletes, and holds it up while a test has the lock.
+const NOTE_DELETED: &str = "
+    CREATE TABLE gone_together (part bigint, many bigint);
+    CREATE FUNCTION note_gone() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN
+        INSERT INTO gone_together SELECT txid_current(), count(*) FROM gone;
+        RETURN NULL;
+    END $$;
+    CREATE TRIGGER note_gone AFTER DELETE ON event_queue REFERENCING OLD TABLE AS gone
+    FOR EACH STATEMENT EXECUTE FUNCTION note_gone();
+    CREATE FUNCTION wait_for_test() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN
+        PERFORM pg_advisory_xact_lock_shared(4711);
+        RETURN OLD;
+    END $$;
+    CREATE TRIGGER wait_for_test BEFORE DELETE ON event_queue FOR EACH ROW EXECUTE FUNCTION wait_for_test()";
+
+fn kinds(page: &ReplayPage) -> Vec<String> {
+    let kind = |json: &[u8]| serde_json::from_slice::<Value>(json).unwrap()["type"].as_str().unwrap().to_owned();
+    page.events.iter().map(|event| kind(&event.json)).collect()
+}
+
+/// However many members a group has, and however much waits for each of them.
+#[tokio::test]
+async fn a_deleted_groups_events_are_hidden_and_go_in_parts() {
+    for permanent in [false, true] {
+        delete_while_events_wait(permanent).await;
+    }
+}
+
+async fn delete_while_events_wait(permanent: bool) {
+    let settings = [("WAITING_EVENTS_PER_USER", "2000"), ("REPLAY_LIMIT", "1000")];
+    let harness = Harness::start_with("deletedinparts", &settings).await;
+    let [alice, bob, carol, dave] = harness.users(["alice", "bob", "carol", "dave"]).await;
+    let group = create(&harness, alice, &[bob, carol, dave]).await;
+    let many: Vec<i64> = sqlx::query_scalar(
+        "WITH users AS (INSERT INTO users_auth (username) SELECT 'u' || n FROM generate_series(1, 30) n RETURNING user_id)
+         INSERT INTO group_members (group_id, user_id, role) SELECT $1, user_id, 'member' FROM users RETURNING user_id",
+    )
+    .bind(group.to_string())
+    .fetch_all(&harness.db)
+    .await
+    .unwrap();
+    for number in 0..60 {
+        harness.expect(alice, text(group, &format!("@everyone {number}")), "group_message_sent").await;
+    }
+    harness.send(carol, bob, "still yours").await;
+    harness.expect(alice, command("remove_group_member", group, dave), "member_removed").await;
+    let rows = format!(
+        "INSERT INTO event_log (event_id, conversation_id, body)
+         SELECT lpad(to_hex(n), 32, '0')::uuid, '{group}', '' FROM generate_series(1, 20000) n;
+         INSERT INTO event_queue (user_id, event_id)
+         SELECT u, lpad(to_hex(n), 32, '0')::uuid FROM unnest(ARRAY{many:?}::bigint[]) u, generate_series(1, 1500) n
+         UNION ALL SELECT {carol}, lpad(to_hex(n), 32, '0')::uuid FROM generate_series(1, 20000) n;
+         ANALYZE; {NOTE_DELETED}"
+    );
+    sqlx::raw_sql(&rows).execute(&harness.db).await.unwrap();
+    let (_, first) = resumed(&harness, bob, 1).await;
+    assert!(kinds(&first).contains(&"mentioned_in_group".to_owned()));
+
+    let mut test = harness.db.acquire().await.unwrap();
+    test.execute("SELECT pg_advisory_lock(4711)").await.unwrap();
+    let delete = json!({"type": "delete_group", "groupId": group, "permanent": permanent});
+    harness.expect(alice, delete, "group_deleted").await;
+    // Neither a new session nor the next page of an earlier one shows anything of the group.
+    assert_eq!(kinds(&resumed(&harness, bob, 2).await.1), ["new_message", "group_deleted"]);
+    assert_eq!(kinds(&resumed(&harness, UserId(many[7]), 3).await.1), ["group_deleted"]);
+    assert_eq!(kinds(&resumed(&harness, dave, 4).await.1), ["member_removed"]);
+    let cursor = first.next.unwrap();
+    let InternalReply::Replayed(page) = harness.internal(bob, Internal::Replay { cursor }).await else { panic!() };
+    assert_eq!(kinds(&page), ["new_message"]);
+    test.execute("SELECT pg_advisory_unlock(4711)").await.unwrap();
+
+    let done = "SELECT NOT EXISTS (SELECT FROM group_chats WHERE $1 OR clearing_after IS NOT NULL)";
+    harness.until(&done.replace("$1", &permanent.to_string())).await;
+    // For each member that the group is deleted, and for the former member that the membership ended.
+    harness
+        .until("SELECT count(*) = 33 AND count(DISTINCT user_id) = 33 FROM event_queue WHERE delivered_at IS NULL")
+        .await;
+    let most: i64 = sqlx::query_scalar(
+        "SELECT max(many)::bigint FROM (SELECT sum(many) AS many FROM gone_together GROUP BY part) p",
+    )
+    .fetch_one(&harness.db)
+    .await
+    .unwrap();
+    assert!(most <= 5_000, "{most} in one transaction");
 }

@@ -1,17 +1,18 @@
-//! Those who have nothing to do with an attack: pairs that talk, and somebody who signs in over and over. What they see is measured.
+//! Those who have nothing to do with an attack: pairs that talk, and others who sign in one after the other. What they
+//! see is measured.
 
 use std::time::Duration;
 
 use anyhow::Result;
-use client::{Client, event_type};
+use client::{Client, Connect, event_type};
 use e2e::User;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use super::stage::Stage;
+use super::stage::{self, Stage};
 
-/// Between two messages, or sign-ins, of one: within `MESSAGE_RATE_LIMIT`.
+/// Between two messages of one bystander, within `MESSAGE_RATE_LIMIT`, and between two sign-ins.
 const PACE: Duration = Duration::from_millis(300);
 /// What takes longer has failed.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -50,8 +51,8 @@ impl Seen {
 pub struct Bystanders {
     /// Each with the other one of the pair.
     talking: Vec<(Client, User)>,
-    gateway: String,
-    signing_in: User,
+    /// Who sign in, in turns: how each connects, and the token.
+    visitors: Vec<(Connect, String)>,
 }
 
 impl Bystanders {
@@ -59,11 +60,11 @@ impl Bystanders {
         let mut talking = Vec::new();
         for pair in stage.bystanders.chunks(2) {
             let [one, other] = pair else { continue };
-            talking.push((stage.deployment.login(0, one).await?, other.clone()));
-            talking.push((stage.deployment.login(0, other).await?, one.clone()));
+            talking.push((stage::login(&stage.deployment, one).await?, other.clone()));
+            talking.push((stage::login(&stage.deployment, other).await?, one.clone()));
         }
-        let signing_in = stage.deployment.user("visitor")?;
-        Ok(Bystanders { talking, gateway: stage.deployment.gateway_url(0), signing_in })
+        let visitor = |user: &User| (stage::connect(&stage.deployment, user), user.token.clone());
+        Ok(Bystanders { talking, visitors: stage.visitors.iter().map(visitor).collect() })
     }
 
     /// What they see for so long.
@@ -73,7 +74,7 @@ impl Bystanders {
         for (client, other) in self.talking.drain(..) {
             talking.spawn(talk(client, other, ends_at));
         }
-        let mut seen = Seen { sign_ins: sign_in(&self.gateway, &self.signing_in, ends_at).await, ..Seen::default() };
+        let mut seen = Seen { sign_ins: sign_in(&mut self.visitors, ends_at).await, ..Seen::default() };
         while let Some(talked) = talking.join_next().await {
             let (client, other, measured) = talked??;
             seen.messages.latencies.extend(measured.latencies);
@@ -100,11 +101,18 @@ async fn talk(mut client: Client, other: User, ends_at: Instant) -> Result<(Clie
     Ok((client, other, measured))
 }
 
-async fn sign_in(gateway: &str, user: &User, ends_at: Instant) -> Measured {
+async fn sign_in(visitors: &mut [(Connect, String)], ends_at: Instant) -> Measured {
     let mut measured = Measured::default();
     while Instant::now() < ends_at {
         let started = Instant::now();
-        match tokio::time::timeout(PATIENCE, Client::login(gateway, &user.token)).await {
+        visitors.rotate_left(1);
+        let (connect, token) = &visitors[0];
+        let login = async {
+            let mut client = connect.clone().open().await?;
+            client.authenticate(token).await?;
+            Ok::<_, client::Error>(client)
+        };
+        match tokio::time::timeout(PATIENCE, login).await {
             Ok(Ok(mut client)) => {
                 measured.latencies.push(started.elapsed());
                 // What a client asks for next.

@@ -98,10 +98,11 @@ async fn an_attack_from_one_account_harms_nobody_else() -> Result<()> {
         let during = during.with_context(|| format!("bystanders during {}", attack.name()))?;
         during.print(attack.name());
         harmed.extend(harm(attack.name(), &quiet, &during));
+        let when = format!("after {}", attack.name());
+        let after = bystanders.watch(lasting() / 2).await.with_context(|| format!("bystanders {when}"))?;
+        after.print(&when);
+        harmed.extend(harm(&when, &quiet, &after));
     }
-    let after = bystanders.watch(lasting() / 2).await?;
-    after.print("after");
-    harmed.extend(harm("after", &quiet, &after));
     ensure!(harmed.is_empty(), "{}", harmed.join("\n"));
     Ok(())
 }

@@ -1,7 +1,8 @@
-//! A fleet with what attacks need: long conversations, a community, a user who missed very much.
+//! A fleet with what attacks need: long conversations, a community, a user who missed very much, groups whose members
+//! missed very much.
 
 use anyhow::{Context as _, Result};
-use client::Client;
+use client::{Client, Connect};
 use e2e::{Deployment, Options, User};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
@@ -15,10 +16,16 @@ pub const DEEP: usize = 100_000;
 /// Members of the community, and users who are online.
 const COMMUNITY: usize = 5_000;
 const ONLINE: usize = 100_000;
+/// Groups of the strangers, and events of each that wait for each of them: within `WAITING_EVENTS_PER_USER` together.
+const CROWDED_GROUPS: usize = 8;
+const WAITING: usize = 1_000;
+/// Users who sign in during the attacks.
+const VISITORS: usize = 200;
 
 pub struct Stage {
     pub deployment: Deployment,
     pub bystanders: Vec<User>,
+    pub visitors: Vec<User>,
     pub attacker: User,
     /// With whom the attacker has a long conversation of long messages.
     pub partner: User,
@@ -28,6 +35,11 @@ pub struct Stage {
     pub strangers: Vec<User>,
     /// The attacker's second account, which missed [`DEEP`] messages and more.
     pub returner: User,
+    /// The attacker's third account, which owns groups of strangers.
+    pub owner: User,
+    pub crowded: Vec<Value>,
+    /// Users whom the attacker does not know.
+    pub unknown: Vec<User>,
     /// With bystanders among its members, and the attacker.
     pub community: Value,
     /// A message in it.
@@ -37,11 +49,16 @@ pub struct Stage {
 fn options() -> Result<Options> {
     let mut options = Options { gateways: 1, ..Options::default() };
     for (name, value) in [
+        // The defaults, which other tests raise.
         ("MESSAGE_RATE_LIMIT", "240"),
         ("REPLAY_LIMIT", "1000"),
+        ("NEW_CONVERSATION_LIMIT", "100"),
+        ("MAX_CONNECTIONS_PER_IP", "10"),
+        ("MAX_CONNECTIONS_PER_USER", "20"),
+        ("IP_RATE_LIMIT", "3000"),
         // So that places run out.
         ("MAX_PENDING", "100"),
-        // For the attack of a hundred addresses.
+        // For attacks of a hundred addresses, and so that everybody has one.
         ("BUILTIN_AUTH", "true"),
         ("TRUSTED_PROXIES", "127.0.0.1"),
     ] {
@@ -54,34 +71,68 @@ fn options() -> Result<Options> {
     Ok(options)
 }
 
+/// Where a user lives: one does not share the limits of an address with others.
+pub fn home(user: &User) -> String {
+    let [.., high, middle, low] = user.id.to_be_bytes();
+    format!("10.{high}.{middle}.{low}")
+}
+
+/// How the user connects to the gateway.
+pub fn connect(deployment: &Deployment, user: &User) -> Connect {
+    Connect::new(&deployment.gateway_url(0)).forwarded_for(&home(user))
+}
+
+pub async fn login(deployment: &Deployment, user: &User) -> Result<Client> {
+    let mut client = connect(deployment, user).open().await?;
+    client.authenticate(&user.token).await?;
+    Ok(client)
+}
+
 impl Stage {
     pub async fn set() -> Result<Stage> {
         let deployment = Deployment::start("hostile", options()?)?;
-        let [attacker, partner, confidant, returner] =
-            deployment.users(["attacker", "partner", "confidant", "returner"])?;
+        let [attacker, partner, confidant, returner, owner] =
+            deployment.users(["attacker", "partner", "confidant", "returner", "owner"])?;
+        let visitors = deployment.many_users("visitor", VISITORS)?;
+        let unknown = deployment.many_users("unknown", VISITORS)?;
         let bystanders = deployment.many_users("bystander", 2 * BYSTANDERS)?;
         let strangers = deployment.many_users("stranger", STRANGERS)?;
         let text = "\u{8a9e}".repeat(5_000);
-        write(deployment.login(0, &partner).await?, attacker.id, &text, 200).await?;
+        write(login(&deployment, &partner).await?, attacker.id, &text, 200).await?;
         for (writer, reader) in [(&attacker, &confidant), (&confidant, &returner)] {
-            write(deployment.login(0, writer).await?, reader.id, "the first", 1).await?;
+            write(login(&deployment, writer).await?, reader.id, "the first", 1).await?;
             deepen(&deployment, &client::conversation_id(writer.id, reader.id))?;
         }
         // What is replayed can be read.
         let mut writing = JoinSet::new();
         for stranger in strangers.iter().take(6) {
-            writing.spawn(write(deployment.login(0, stranger).await?, returner.id, "come back", 200));
+            writing.spawn(write(login(&deployment, stranger).await?, returner.id, "come back", 200));
         }
         while let Some(written) = writing.join_next().await {
             written??;
         }
-        let mut founder = deployment.login(0, &attacker).await?;
+        let mut founder = login(&deployment, &attacker).await?;
         let group =
             founder.request_ok(json!({"type": "create_group", "groupName": "community"})).await?["groupId"].clone();
         populate(&deployment, group.as_str().context("a group")?)?;
         let say = json!({"type": "send_group_message", "groupId": group, "content": "welcome"});
         let said = founder.request_ok(say).await?["messageId"].clone();
-        Ok(Stage { deployment, bystanders, attacker, partner, confidant, strangers, returner, community: group, said })
+        let crowded = crowd(&deployment, &owner, &strangers).await?;
+        Ok(Stage {
+            deployment,
+            bystanders,
+            visitors,
+            attacker,
+            partner,
+            confidant,
+            strangers,
+            returner,
+            owner,
+            crowded,
+            unknown,
+            community: group,
+            said,
+        })
     }
 }
 
@@ -106,6 +157,29 @@ fn deepen(deployment: &Deployment, conversation: &str) -> Result<()> {
          ANALYZE private_messages"
     ))?;
     Ok(())
+}
+
+/// Makes groups of the strangers, who missed much in each, which nobody could read.
+async fn crowd(deployment: &Deployment, owner: &User, strangers: &[User]) -> Result<Vec<Value>> {
+    let mut client = login(deployment, owner).await?;
+    let members: Vec<i64> = strangers.iter().map(|stranger| stranger.id).collect();
+    let mut groups = Vec::new();
+    for _ in 0..CROWDED_GROUPS {
+        let create = json!({"type": "create_group", "groupName": "crowded", "initialMembers": members});
+        let group = client.request_ok(create).await?["groupId"].clone();
+        let id = group.as_str().context("a group")?;
+        deployment.sql(&format!(
+            "WITH logged AS (
+                 INSERT INTO event_log (event_id, conversation_id, body)
+                 SELECT gen_random_uuid(), '{id}', '' FROM generate_series(1, {WAITING}) RETURNING event_id
+             )
+             INSERT INTO event_queue (user_id, event_id)
+             SELECT user_id, event_id FROM logged, group_members WHERE group_id = '{id}' AND role = 'member'"
+        ))?;
+        groups.push(group);
+    }
+    deployment.sql("ANALYZE event_log; ANALYZE event_queue")?;
+    Ok(groups)
 }
 
 /// Lets the group have members as a community's, all bystanders among them, and many users be online.
