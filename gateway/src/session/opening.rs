@@ -28,6 +28,8 @@ use crate::limits::pace::Pace;
 /// store takes. A client that came back sooner would only wait again, together with all others. Commands are answered
 /// meanwhile.
 const GIVE_UP_AFTER: Duration = Duration::from_secs(120);
+/// The number of sessions that a user may open at once, however few may be open: a device on a bad network comes back often.
+const MIN_AT_ONCE: usize = 20;
 /// How long a session may wait because of others that its user opened.
 const LONGEST_WAIT: Duration = Duration::from_secs(10);
 
@@ -121,9 +123,9 @@ async fn await_turn(gateway: &Gateway, user: UserId) -> Result<(), SessionError>
     Ok(())
 }
 
-/// How fast a user may open sessions: twice as many at once as may be open, and a tenth of them in a second.
+/// How fast a user may open sessions: twice as many at once as may be open, and a fifth of them in a second.
 pub fn pace(max_connections_per_user: usize) -> Pace<UserId> {
-    Pace::new(2 * max_connections_per_user, max_connections_per_user / 10, LONGEST_WAIT)
+    Pace::new((2 * max_connections_per_user).max(MIN_AT_ONCE), max_connections_per_user / 5, LONGEST_WAIT)
 }
 
 /// Continues the session under a new token; returns the `auth_success`.
