@@ -113,6 +113,7 @@ pub async fn open(gateway: Arc<Gateway>, connection: Arc<Connection>, opener: Op
 /// Waits if the user has opened many sessions lately, so that one who comes and goes all the time delays nobody else.
 async fn await_turn(gateway: &Gateway, user: UserId) -> Result<(), SessionError> {
     let Some(wait) = gateway.openings.take(user, gateway.clock.now_ms()) else {
+        gateway.metrics.rate_limited.with("sessions").increment(1);
         return Err(SessionError::Unavailable { retry_after: LONGEST_WAIT.as_secs() as u32 });
     };
     if !wait.is_zero() {

@@ -1,6 +1,6 @@
 //! Purges deleted groups whose retention has ended, what was deleted of direct conversations, and events of deleted groups
-//! that wait for many members, in bounded transactions. Any worker can do it; a group or conversation that one works on is locked, and the others take another
-//! one.
+//! that wait for many members, in bounded transactions. Any worker can do it; a group or conversation that one works on
+//! is locked, and the others take another one.
 
 use std::collections::HashSet;
 use std::sync::Arc;
