@@ -21,7 +21,7 @@ use stage::Stage;
 /// Slower than this times the quiet p95 is harm, unless it is fast all the same: binaries without optimisation, on a machine that
 /// may be busy with other things.
 const FACTOR: u32 = 3;
-const FLOOR_MS: u64 = 250;
+const FLOOR_MS: u64 = 400;
 
 fn number(variable: &str, default: u64) -> u64 {
     std::env::var(variable).ok().and_then(|number| number.parse().ok()).unwrap_or(default)
