@@ -20,16 +20,13 @@ use shared::stream::{Internal, InternalReply, ReplayCursor, ReplayPage, Replayed
 use tokio::time::Instant;
 
 use crate::connection::{Connection, Wants};
-use crate::gateway::Gateway;
+use crate::gateway::{Gateway, LONGEST_OPENING_WAIT};
 use crate::lanes::receipts;
-use crate::limits::pace::Pace;
 
 /// How long a page or a catch-up is requested before the client is told to come back later: longer than a failover of a
 /// store takes. A client that came back sooner would only wait again, together with all others. Commands are answered
 /// meanwhile.
 const GIVE_UP_AFTER: Duration = Duration::from_secs(120);
-/// How long a session may wait because of others that its user opened.
-const LONGEST_WAIT: Duration = Duration::from_secs(10);
 
 /// The caller who opens a session.
 #[derive(Clone, Debug)]
@@ -114,17 +111,12 @@ pub async fn open(gateway: Arc<Gateway>, connection: Arc<Connection>, opener: Op
 async fn await_turn(gateway: &Gateway, user: UserId) -> Result<(), SessionError> {
     let Some(wait) = gateway.openings.take(user, gateway.clock.now_ms()) else {
         gateway.metrics.rate_limited.with("sessions").increment(1);
-        return Err(SessionError::Unavailable { retry_after: LONGEST_WAIT.as_secs() as u32 });
+        return Err(SessionError::Unavailable { retry_after: LONGEST_OPENING_WAIT.as_secs() as u32 });
     };
     if !wait.is_zero() {
         tokio::time::sleep(wait).await;
     }
     Ok(())
-}
-
-/// How fast a user may open sessions: twice as many at once as may be open, and a tenth of them in a second.
-pub fn pace(max_connections_per_user: usize) -> Pace<UserId> {
-    Pace::new(2 * max_connections_per_user, max_connections_per_user / 10, LONGEST_WAIT)
 }
 
 /// Continues the session under a new token; returns the `auth_success`.
