@@ -4,6 +4,7 @@
 use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use fred::prelude::Client;
 use shared::clock::Timestamp;
@@ -38,7 +39,11 @@ use crate::limits::pace::Pace;
 use crate::limits::places::Places;
 use crate::limits::unnamed_proxy::UnnamedProxies;
 use crate::session::closed::ClosedSessions;
-use crate::session::opening;
+
+/// The number of sessions that a user may open at once, however few may be open: a device on a bad network comes back often.
+const MIN_OPENINGS_AT_ONCE: usize = 20;
+/// How long a session may wait to be opened because of others that its user opened.
+pub const LONGEST_OPENING_WAIT: Duration = Duration::from_secs(10);
 
 /// Dereferences to its [`Core`], which saves a detour in the names that all parts use.
 pub struct Gateway {
@@ -54,7 +59,7 @@ pub struct Gateway {
     pub unnamed_proxies: UnnamedProxies,
 
     pub known_keys: KnownKeys,
-    /// When a user may open another session.
+    /// When a user may open another session: twice as many at once as may be open, and a tenth of them in a second.
     pub openings: Pace<UserId>,
 
     // To the workers.
@@ -126,6 +131,7 @@ impl Gateway {
             None => None,
         };
         let places = Arc::new(Places::new(&core.settings, &core.metrics));
+        let sessions = core.settings.max_connections_per_user;
         let positions = Arc::new(Positions::default());
         let registry = Arc::new(Registry::new(positions.clone()));
         let (enqueue, admitted) = Enqueue::new();
@@ -141,7 +147,7 @@ impl Gateway {
             unnamed_proxies: UnnamedProxies::default(),
             places,
             known_keys: KnownKeys::default(),
-            openings: opening::pace(core.settings.max_connections_per_user),
+            openings: Pace::new((2 * sessions).max(MIN_OPENINGS_AT_ONCE), sessions / 5, LONGEST_OPENING_WAIT),
             lanes: LaneLoads::new(common.partitions, common.backlog_max_age),
             requests: Arc::new(Requests::new(core.clone(), enqueue.clone())),
             elsewhere: Elsewhere::new(core.clone()),

@@ -35,6 +35,7 @@ mod store;
 mod stored_keys;
 mod strangers;
 mod sync;
+mod waiting;
 mod webhooks;
 
 use std::sync::Arc;

@@ -20,18 +20,13 @@ use shared::stream::{Internal, InternalReply, ReplayCursor, ReplayPage, Replayed
 use tokio::time::Instant;
 
 use crate::connection::{Connection, Wants};
-use crate::gateway::Gateway;
+use crate::gateway::{Gateway, LONGEST_OPENING_WAIT};
 use crate::lanes::receipts;
-use crate::limits::pace::Pace;
 
 /// How long a page or a catch-up is requested before the client is told to come back later: longer than a failover of a
 /// store takes. A client that came back sooner would only wait again, together with all others. Commands are answered
 /// meanwhile.
 const GIVE_UP_AFTER: Duration = Duration::from_secs(120);
-/// The number of sessions that a user may open at once, however few may be open: a device on a bad network comes back often.
-const MIN_AT_ONCE: usize = 20;
-/// How long a session may wait because of others that its user opened.
-const LONGEST_WAIT: Duration = Duration::from_secs(10);
 
 /// The caller who opens a session.
 #[derive(Clone, Debug)]
@@ -115,17 +110,13 @@ pub async fn open(gateway: Arc<Gateway>, connection: Arc<Connection>, opener: Op
 /// Waits if the user has opened many sessions lately, so that one who comes and goes all the time delays nobody else.
 async fn await_turn(gateway: &Gateway, user: UserId) -> Result<(), SessionError> {
     let Some(wait) = gateway.openings.take(user, gateway.clock.now_ms()) else {
-        return Err(SessionError::Unavailable { retry_after: LONGEST_WAIT.as_secs() as u32 });
+        gateway.metrics.rate_limited.with("sessions").increment(1);
+        return Err(SessionError::Unavailable { retry_after: LONGEST_OPENING_WAIT.as_secs() as u32 });
     };
     if !wait.is_zero() {
         tokio::time::sleep(wait).await;
     }
     Ok(())
-}
-
-/// How fast a user may open sessions: twice as many at once as may be open, and a fifth of them in a second.
-pub fn pace(max_connections_per_user: usize) -> Pace<UserId> {
-    Pace::new((2 * max_connections_per_user).max(MIN_AT_ONCE), max_connections_per_user / 5, LONGEST_WAIT)
 }
 
 /// Continues the session under a new token; returns the `auth_success`.

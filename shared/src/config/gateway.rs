@@ -58,11 +58,11 @@ settings! {
         max_connections: usize = "MAX_CONNECTIONS", integer(1, 10_000_000), default("50000");
         /// Connections of an address, over all gateways. On each gateway it may have 54 more TCP connections for HTTP; trusted proxies have no such limit.
         max_connections_per_ip: u32 = "MAX_CONNECTIONS_PER_IP", integer(1, 10_000_000), default("10");
-        /// Connections of a user on this gateway.
+        /// Connections of a user on this gateway. Twice as many may be opened at once, and then a tenth of them in a second; further ones wait.
         max_connections_per_user: usize = "MAX_CONNECTIONS_PER_USER", integer(1, 10_000), default("20");
         /// Connections of this process that are not yet authenticated.
         max_pending: usize = "MAX_PENDING", integer(1, 10_000_000), default("5000");
-        /// Upgrades and HTTP requests of an address within `IP_RATE_WINDOW`, over all gateways.
+        /// Upgrades and HTTP requests of an address within `IP_RATE_WINDOW`, over all gateways. A sixtieth of them, but at least 10, may come to a gateway at once, and as many in each second; further ones wait.
         ip_rate_limit: u32 = "IP_RATE_LIMIT", integer(1, 1_000_000_000), default("3000");
         /// Failed tokens of an address within `IP_RATE_WINDOW`, over all gateways; after that a failed token closes the connection.
         ip_auth_failure_limit: u32 = "IP_AUTH_FAILURE_LIMIT", integer(1, 1_000_000_000), default("100");

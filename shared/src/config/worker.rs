@@ -114,7 +114,7 @@ settings! {
         max_groups_per_user: u32 = "MAX_GROUPS_PER_USER", integer(1, 100_000), default("2000");
         /// How many messages a user may report within 24 hours.
         report_limit: u32 = "REPORT_LIMIT", integer(1, 1_000_000), default("100");
-        /// Deliveries to members of large groups (of 100 and more) that a user may cause per minute: a message, a reaction or a typing sign counts once for every member. Each worker counts separately.
+        /// Deliveries to members of large groups (of 100 and more) that a user may cause per minute: a message, a reaction or a typing sign counts once for every member, and a mention of everyone five times more. Each worker counts separately.
         deliveries_per_minute: u32 = "DELIVERIES_PER_MINUTE", integer(100, 1_000_000_000), default("300000");
         /// Maximum number of events that wait for a user. Older ones are dropped; clients get what they missed with `sync` or from the history.
         waiting_events_per_user: u32 = "WAITING_EVENTS_PER_USER", integer(100, 10_000_000), default("10000");

@@ -14,7 +14,6 @@ use uuid::Uuid;
 use super::community_body::Community;
 use crate::app::App;
 use crate::commands::group_rules;
-use crate::crowded::{self, USERS_TOGETHER};
 use crate::error::Failure;
 use crate::metadata;
 use crate::outcome::{Audience, Outcome};
@@ -23,6 +22,7 @@ use crate::store::groups::{self, NewGroup, NewInfo};
 use crate::store::shared_events::{self, NewSharedEvent};
 use crate::store::users::NOBODY;
 use crate::store::{community_removals, conversations, events as event_store, group_members, users};
+use crate::waiting::{self, USERS_TOGETHER};
 
 /// Shown as `maxMembers`; the size of a community has no bound here.
 const MAX_MEMBERS: i32 = 1_000_000;
@@ -193,7 +193,7 @@ async fn without_many_removals(
     mut differences: Vec<Difference>,
 ) -> Result<Vec<Difference>, Failure> {
     let gone: Vec<UserId> = differences.iter().filter(|d| d.is_gone()).map(|d| d.user_id).collect();
-    if crowded::list_together(app, db, &gone).await?.len() < gone.len() {
+    if waiting::list_together(app, db, &gone).await?.len() < gone.len() {
         community_removals::begin(db, community).await?;
         differences.retain(|difference| !difference.is_gone());
     }
@@ -211,7 +211,7 @@ pub async fn remove_part(
 ) -> Result<bool, Failure> {
     let mut gone = community_removals::list_gone(db, community, group, USERS_TOGETHER as i64 + 1).await?;
     let left: Vec<UserId> = gone.iter().map(|difference| difference.user_id).collect();
-    let removed = crowded::list_together(app, db, &left).await?;
+    let removed = waiting::list_together(app, db, &left).await?;
     if removed.is_empty() {
         return Ok(gone.is_empty());
     }

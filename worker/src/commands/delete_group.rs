@@ -7,10 +7,10 @@ use shared::events::membership::GroupDeleted;
 use shared::ids::{ConversationId, GroupId, UserId};
 
 use super::{Context, Handle};
-use crate::crowded::EVENTS_TOGETHER;
 use crate::error::Failure;
 use crate::outcome::{Audience, Outcome};
 use crate::store::{groups, purge};
+use crate::waiting::EVENTS_TOGETHER;
 
 /// Messages deleted in the command's own transaction, and their reactions: each member may have one to each message.
 const MAX_MESSAGES: i64 = 2_000;

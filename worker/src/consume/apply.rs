@@ -238,6 +238,10 @@ impl<'a> Batch<'a> {
         // A lock that blocks one command may block many.
         let mut patience = LOCK_PATIENCE;
         for item in others {
+            if progressed && self.started_at.elapsed() > BATCH_LASTS {
+                remaining.push(item);
+                continue;
+            }
             let result = self.apply_other(&item, patience).await;
             if matches!(&result, Err(Failure::Retry(error)) if may_spare_others(error)) {
                 patience = LOCK_PATIENCE_ALONE;

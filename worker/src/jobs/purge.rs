@@ -1,6 +1,6 @@
 //! Purges deleted groups whose retention has ended, what was deleted of direct conversations, and events of deleted groups
-//! that wait for many members, in bounded transactions. Any worker can do it; a group or conversation that one works on is locked, and the others take another
-//! one.
+//! that wait for many members, in bounded transactions. Any worker can do it; a group or conversation that one works on
+//! is locked, and the others take another one.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -11,8 +11,8 @@ use shared::ids::{ConversationId, UserId};
 use shared::lifecycle::Lifecycle;
 
 use crate::app::App;
-use crate::crowded::{self, USERS_TOGETHER};
 use crate::store::{groups, purge};
+use crate::waiting::{self, USERS_TOGETHER};
 
 const INTERVAL: Duration = Duration::from_secs(5);
 /// The number of messages deleted in one transaction.
@@ -55,7 +55,7 @@ async fn clear_group(app: &App, db: &mut PgSession) -> sqlx::Result<bool> {
     let Some(clearing) = purge::find_clearing(db).await? else { return Ok(false) };
     let group = clearing.group_id;
     let members = groups::list_member_ids_after(db, group, clearing.after, USERS_TOGETHER as i64).await?;
-    let together: HashSet<UserId> = crowded::list_together(app, db, &members).await?.into_iter().collect();
+    let together: HashSet<UserId> = waiting::list_together(app, db, &members).await?.into_iter().collect();
     let cleared: Vec<UserId> = members.iter().copied().take_while(|member| together.contains(member)).collect();
     purge::delete_waiting_events(db, ConversationId::Group(group), &cleared).await?;
     if cleared.len() == members.len() && members.len() < USERS_TOGETHER {

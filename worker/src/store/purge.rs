@@ -9,7 +9,8 @@ use std::time::Duration;
 use crate::store::session::{PgSession, interval};
 use time::OffsetDateTime;
 
-/// A group whose retention has ended, and of which nothing waits any more; locked until the end of the transaction; other workers skip it meanwhile.
+/// A group whose retention has ended, and of which nothing waits for members, locked until the end of the transaction;
+/// other workers skip it meanwhile.
 pub async fn find_deleted_group(db: &mut PgSession, after: Duration) -> sqlx::Result<Option<Spelled>> {
     let group = sqlx::query_scalar!(
         "SELECT group_id FROM group_chats WHERE deleted_at <= now() - $1::interval AND clearing_after IS NULL

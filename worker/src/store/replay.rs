@@ -132,8 +132,8 @@ pub async fn list_missed_events(db: &mut PgSession, users: &[UserId], limit: i64
 }
 
 /// Those of these pairs of message and reader where the reader may still see the message: a participant who has not put
-/// it away, of a conversation that is not deleted. `OFFSET 0` makes the planner look each up by its key: it would otherwise read all of the reader's
-/// conversations, because it expects few.
+/// it away, of a conversation that is not deleted. `OFFSET 0` makes the planner look each up by its key: it would
+/// otherwise read all of the reader's conversations, because it expects few.
 pub async fn list_visible(
     db: &mut PgSession,
     readers: &[UserId],

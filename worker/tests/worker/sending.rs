@@ -243,28 +243,49 @@ async fn a_worker_that_goes_hands_its_partitions_over_at_once() {
 /// The commands of one who has many under way share a pipeline with what others send.
 #[tokio::test]
 async fn who_has_many_commands_under_way_holds_up_nobody_for_long() {
-    const COMMANDS: usize = 40;
     let harness = Harness::start_with("manyunderway", &[("WORKER_PIPELINES", "1")]).await;
-    let [alice, bob, carol] = harness.users(["alice", "bob", "carol"]).await;
-    let sent = harness.send(alice, bob, "x").await;
+    let [alice, bob] = harness.users(["alice", "bob"]).await;
+    let sent = harness.send(alice, bob, "x").await["messageId"].clone();
+    react_while_others_talk(&harness, alice, &vec![sent; COMMANDS]).await;
+    let stored: String =
+        sqlx::query_scalar("SELECT reaction FROM message_reactions").fetch_one(&harness.db).await.unwrap();
+    assert_eq!(stored, format!("r{}", COMMANDS - 1), "in their order");
+}
+
+/// None of them waits for another one.
+#[tokio::test]
+async fn commands_in_many_conversations_hold_up_nobody_for_long() {
+    let harness = Harness::start_with("manyconversations", &[("WORKER_PIPELINES", "1")]).await;
+    let alice = harness.user("alice").await;
+    let mut sent = Vec::new();
+    for number in 0..COMMANDS {
+        let other = harness.user(&format!("other{number}")).await;
+        sent.push(harness.send(alice, other, "x").await["messageId"].clone());
+    }
+    react_while_others_talk(&harness, alice, &sent).await;
+}
+
+const COMMANDS: usize = 40;
+
+/// Reacts slowly to each message, and sends one of others meanwhile.
+async fn react_while_others_talk(harness: &Harness, user: UserId, messages: &[Value]) {
+    let [carol, dave] = harness.users(["carol", "dave"]).await;
     let slow = "CREATE FUNCTION wait() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(0.05); RETURN NULL; END $$;
          CREATE TRIGGER wait AFTER INSERT OR UPDATE ON message_reactions FOR EACH STATEMENT EXECUTE FUNCTION wait()";
     sqlx::raw_sql(slow).execute(&harness.db).await.unwrap();
     let mut commands = Vec::new();
-    for number in 0..COMMANDS {
-        let react = json!({"type": "add_reaction", "messageId": sent["messageId"], "reaction": format!("r{number}")});
-        let prepared = harness.prepare(alice, &react);
+    for (number, message) in messages.iter().enumerate() {
+        let react = json!({"type": "add_reaction", "messageId": message, "reaction": format!("r{number}")});
+        let prepared = harness.prepare(user, &react);
         harness.append(&prepared).await;
         commands.push(prepared.envelope.id);
     }
     // By now all of them were read.
     harness.answer(commands[COMMANDS / 3]).await;
-    harness.send(bob, carol, "in between").await;
-    assert!(!harness.was_answered(commands[COMMANDS - 1]), "the message waited for all of them");
+    harness.send(carol, dave, "in between").await;
+    let waiting = commands.iter().filter(|command| !harness.was_answered(**command)).count();
+    assert!(waiting > 0, "the message waited for all of them");
     for command in commands {
         assert_ne!(harness.answer(command).await["type"], "error");
     }
-    let stored: String =
-        sqlx::query_scalar("SELECT reaction FROM message_reactions").fetch_one(&harness.db).await.unwrap();
-    assert_eq!(stored, format!("r{}", COMMANDS - 1), "in their order");
 }
