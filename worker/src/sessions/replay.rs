@@ -275,20 +275,7 @@ async fn read_together(
     }
     if !events.is_empty() {
         let ids: Vec<EventId> = events.into_iter().collect();
-        let mut bodies = replay::list_event_bodies(db, &ids).await?;
-        bodies.extend(shared_events::list_bodies(db, &ids).await?);
-        for row in bodies {
-            match app.keyring.open_blob(row.event_id.0, &row.body) {
-                Ok(json) => {
-                    let receipt = Receipt::Durable { event: row.event_id.0 };
-                    contents.insert(Missed::Event(row.event_id), ReplayedEvent { receipt, json });
-                }
-                Err(error) => {
-                    app.metrics.unreadable_rows.increment(1);
-                    tracing::error!(event_id = %row.event_id.0, %error, "a stored event cannot be read");
-                }
-            }
-        }
+        contents.extend(read_events(app, db, &ids).await?);
         // A mention's event has its message's id.
         let ids: Vec<MessageId> = ids.iter().map(|id| MessageId(id.0)).collect();
         mentioning.extend(rows::list_by_id(db, &ids).await?.into_iter().map(|row| (row.message_id, row)));
@@ -313,22 +300,55 @@ async fn read_together(
             .filter_map(|missed| Some((missed.about(), own_row(reading.reader, missed)?.clone())))
             .collect();
         let own: Vec<MessageRow> = own.into_values().collect();
-        let shown =
-            if own.is_empty() { Vec::new() } else { history::show_as_new(app, db, reading.reader, &own).await? };
-        let mut own: HashMap<Missed, ReplayedEvent> = HashMap::new();
-        for message in &shown {
-            let id = message.message_id;
-            own.insert(Missed::Message(id), replayed_message(message));
-            if let Some(mention) = contents.get(&Missed::mention(id)) {
-                own.insert(Missed::mention(id), with_message(mention, message));
-            }
-        }
+        let mut own = own_contents(app, db, reading.reader, &own, &contents).await?;
         let content = |missed: &Missed| own.remove(missed).or_else(|| contents.get(missed).cloned());
         pages.push(reading.end(content));
     }
     let replayed: usize = pages.iter().map(|page: &ReplayPage| page.events.len()).sum();
     app.metrics.replayed.increment(replayed as u64);
     Ok(pages)
+}
+
+/// Opens these events. One that cannot be read is left out.
+async fn read_events(app: &App, db: &mut PgSession, ids: &[EventId]) -> Result<Vec<(Missed, ReplayedEvent)>, Failure> {
+    let mut bodies = replay::list_event_bodies(db, ids).await?;
+    bodies.extend(shared_events::list_bodies(db, ids).await?);
+    let mut events = Vec::with_capacity(bodies.len());
+    for row in bodies {
+        match app.keyring.open_blob(row.event_id.0, &row.body) {
+            Ok(json) => {
+                let receipt = Receipt::Durable { event: row.event_id.0 };
+                events.push((Missed::Event(row.event_id), ReplayedEvent { receipt, json }));
+            }
+            Err(error) => {
+                app.metrics.unreadable_rows.increment(1);
+                tracing::error!(event_id = %row.event_id.0, %error, "a stored event cannot be read");
+            }
+        }
+    }
+    Ok(events)
+}
+
+/// What depends on the reader: messages with a quotation, and mentions with their messages.
+async fn own_contents(
+    app: &App,
+    db: &mut PgSession,
+    reader: UserId,
+    rows: &[MessageRow],
+    contents: &HashMap<Missed, ReplayedEvent>,
+) -> Result<HashMap<Missed, ReplayedEvent>, Failure> {
+    let mut own = HashMap::new();
+    if rows.is_empty() {
+        return Ok(own);
+    }
+    for message in &history::show_as_new(app, db, reader, rows).await? {
+        let id = message.message_id;
+        own.insert(Missed::Message(id), replayed_message(message));
+        if let Some(mention) = contents.get(&Missed::mention(id)) {
+            own.insert(Missed::mention(id), with_message(mention, message));
+        }
+    }
+    Ok(own)
 }
 
 pub fn replayed_message(message: &Message) -> ReplayedEvent {

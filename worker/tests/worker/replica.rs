@@ -147,8 +147,14 @@ async fn writes_are_shown_at_once(label: &str, settings: &[(&str, &str)]) {
             assert_eq!(conversations["conversations"][0]["lastMessage"]["content"], json!(content));
         }
         if stands_still {
+            // On a slow machine the first attempt may have failed, and others waited because of it.
+            let asking = async {
+                while site.fallbacks("lagging") == lagging {
+                    harness.expect(bob, page(alice), "private_messages").await;
+                }
+            };
+            tokio::time::timeout(DEADLINE, asking).await.expect("the replica lags");
             assert_eq!(site.answered_by("replica"), at_replica);
-            assert!(site.fallbacks("lagging") > lagging);
         }
     }
     site.resume();

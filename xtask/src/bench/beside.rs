@@ -99,10 +99,16 @@ fn sustained(site: &Site, sizes: &Sizes) -> Result<Option<u32>> {
 
 fn figures(results: &Results, sustained: Option<u32>, logins_p99_ms: Option<f64>) -> Vec<Figure> {
     let ours = |rate: u32, figure: fn(&AtRate) -> f64| results.ours.iter().find(|ours| ours.rate == rate).map(figure);
+    let times_theirs = |figure: fn(&AtRate) -> f64| {
+        let theirs = results.socket_io.iter().find(|theirs| theirs.rate == 200).map(figure)?;
+        Some(ours(200, figure)? / theirs)
+    };
     vec![
         Figure::at_most("CPU per lone message, stores included", ours(200, |at| at.cpu_ms_per_message), 0.8, "ms"),
         Figure::at_most("delivery at 200/s, p50", ours(200, |at| at.p50_ms), 1.0, "ms"),
         Figure::at_most("delivery at 200/s, p99", ours(200, |at| at.p99_ms), 2.5, "ms"),
+        Figure::at_most("p50 at 200/s, as a multiple of Socket.IO's", times_theirs(|at| at.p50_ms), 1.0, ""),
+        Figure::at_most("p99 at 200/s, as a multiple of Socket.IO's", times_theirs(|at| at.p99_ms), 1.0, ""),
         Figure::at_most("delivery at 2,400/s, p50", ours(2_400, |at| at.p50_ms), 2.0, "ms"),
         Figure::at_most("delivery at 2,400/s, p99", ours(2_400, |at| at.p99_ms), 8.0, "ms"),
         Figure::at_most("delivery at 7,300/s, p50", ours(7_300, |at| at.p50_ms), 5.0, "ms"),

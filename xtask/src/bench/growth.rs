@@ -10,6 +10,8 @@ use super::site::{Shape, Site};
 use super::target::{Figure, at, number};
 
 const DATABASE: &str = "growth";
+/// The axis of the number of processes.
+const PROCESSES: &str = "gateways + workers";
 const GROUPS: [&str; 4] = ["gateway", "worker", "postgres", "redis"];
 
 /// One place on one axis.
@@ -27,8 +29,11 @@ pub fn measure(setup: &Setup) -> Result<Section> {
     let mut site = Site::start(setup, 2)?;
     let costs = costs(&mut site, &setup.sizes)?;
     let mut section = Section::new("Growth");
-    let worst = worst_growth(&costs).map(|share| share * 100.0);
-    section.figures = vec![Figure::at_most("cost of a message, growth along the worst axis", worst, 10.0, "%")];
+    let figure = |name: &str, share: Option<f64>| Figure::at_most(name, share.map(|share| share * 100.0), 10.0, "%");
+    section.figures = vec![
+        figure("cost of a message, growth from 1 + 1 to 4 + 4 processes", growth(&costs, PROCESSES)),
+        figure("growth along the worst axis", worst_growth(&costs)),
+    ];
     section.text(
         "The same closed loop of direct messages, each time by new processes with an empty Redis, in a database of its own that is \
          empty at first.\n\n![Cost against growth](benchmarks-growth.svg)",
@@ -56,7 +61,7 @@ fn costs(site: &mut Site, sizes: &Sizes) -> Result<Vec<Cost>> {
     }
     for of_a_kind in [1, 4] {
         let shape = Shape { gateways: of_a_kind, workers: of_a_kind, ..usual };
-        run(site, "gateways + workers", format!("{of_a_kind} + {of_a_kind}"), shape)?;
+        run(site, PROCESSES, format!("{of_a_kind} + {of_a_kind}"), shape)?;
     }
     run(site, "users", (2 * sizes.pairs).to_string(), usual)?;
     site.add_users(DATABASE, sizes.grown_users)?;
@@ -99,19 +104,19 @@ fn fill(messages: u64) -> String {
     )
 }
 
-/// Returns by what share a message costs more at the expensive end of an axis than at the cheap one, for the worst
-/// axis.
+/// Returns by what share a message costs more at the expensive end of an axis than at the cheap one.
+fn growth(costs: &[Cost], axis: &str) -> Option<f64> {
+    let of_axis: Vec<f64> = costs.iter().filter(|cost| cost.axis == axis).map(|cost| cost.cpu_seconds).collect();
+    Some(of_axis.last()? / of_axis.first()? - 1.0)
+}
+
 fn worst_growth(costs: &[Cost]) -> Option<f64> {
     let axes: std::collections::BTreeSet<&str> = costs.iter().map(|cost| cost.axis).collect();
-    let growth = |axis: &str| {
-        let of_axis: Vec<f64> = costs.iter().filter(|cost| cost.axis == axis).map(|cost| cost.cpu_seconds).collect();
-        Some(of_axis.last()? / of_axis.first()? - 1.0)
-    };
-    axes.into_iter().filter_map(growth).max_by(f64::total_cmp)
+    axes.into_iter().filter_map(|axis| growth(costs, axis)).max_by(f64::total_cmp)
 }
 
 fn chart(costs: &[Cost]) -> String {
-    let axes = ["messages stored", "users", "partitions", "gateways + workers"];
+    let axes = ["messages stored", "users", "partitions", PROCESSES];
     let series = |axis: &&'static str| {
         let of_axis: Vec<f64> = costs.iter().filter(|cost| cost.axis == *axis).map(|cost| cost.cpu_seconds).collect();
         let first = of_axis.first().copied().unwrap_or(1.0);
@@ -135,6 +140,7 @@ mod tests {
         let cost = |axis, cpu_seconds| Cost { axis, at: String::new(), cpu_seconds, rate: 1.0 };
         let costs = [cost("a", 1.0), cost("b", 2.0), cost("a", 1.5), cost("b", 2.1)];
         assert!((worst_growth(&costs).unwrap() - 0.5).abs() < 1e-9);
+        assert!((growth(&costs, "b").unwrap() - 0.05).abs() < 1e-9);
         assert_eq!(worst_growth(&[]), None);
     }
 }

@@ -173,18 +173,7 @@ pub async fn stage(import: &mut Import<'_>, groups: &Known, run: Option<&Run>) -
         let Some(newest) = rows.last().map(|row| row.id) else { break };
         after = newest;
         let count = rows.len() as u64;
-        let mut messages = Vec::with_capacity(rows.len());
-        for row in rows {
-            let id = row.id;
-            match row.understand(groups, import.decode_entities) {
-                Ok(message) => messages.push(message),
-                Err(reason) => import.report.note(TABLE.name, reason, id)?,
-            }
-        }
-        let left_out = messages.iter().filter(|message| message.is_deleted);
-        for message in left_out {
-            import.report.note(TABLE.name, "deleted for everyone", message.source_id)?;
-        }
+        let messages = understand(import, rows, groups)?;
         match run {
             Some(run) => {
                 let sealed = seal(import.keyring, messages).await?;
@@ -210,6 +199,22 @@ pub async fn stage(import: &mut Import<'_>, groups: &Known, run: Option<&Run>) -
             .await?;
     }
     Ok(())
+}
+
+/// Returns the messages that can be imported, and notes the others, and those that are deleted.
+fn understand(import: &mut Import<'_>, rows: Vec<Row>, groups: &Known) -> Result<Vec<Message>> {
+    let mut messages = Vec::with_capacity(rows.len());
+    for row in rows {
+        let id = row.id;
+        match row.understand(groups, import.decode_entities) {
+            Ok(message) => messages.push(message),
+            Err(reason) => import.report.note(TABLE.name, reason, id)?,
+        }
+    }
+    for message in messages.iter().filter(|message| message.is_deleted) {
+        import.report.note(TABLE.name, "deleted for everyone", message.source_id)?;
+    }
+    Ok(messages)
 }
 
 /// Messages column by column, with their texts sealed.
