@@ -1875,8 +1875,8 @@ export interface PongEvent {
 
 /**
  * Users came online and went offline: all changes of a quarter of a second in their order, so the last one of a user
- * counts. Only for connections that authenticated with `presenceBatches: true`; others get each change as `user_online`
- * or `user_offline`.
+ * counts; of up to a second where a gateway has more than 5,000 connections. Only for connections that authenticated
+ * with `presenceBatches: true`; others get each change as `user_online` or `user_offline`.
  */
 export interface PresenceChangedEvent {
   type: "presence_changed";
