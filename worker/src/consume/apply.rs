@@ -42,7 +42,7 @@ const MAX_HOPS: u8 = 2;
 const LOCK_PATIENCE: Duration = Duration::from_millis(500);
 const LOCK_PATIENCE_ALONE: Duration = Duration::from_millis(50);
 /// After this time the rest of a batch is left for the next one, so that a user with many commands in progress does not hold up others.
-const BATCH_LASTS: Duration = Duration::from_millis(100);
+const BATCH_LASTS: Duration = Duration::from_millis(25);
 /// When so many commands of a batch failed alone, the others are left for its next wave.
 const MAX_FAILURES: usize = 8;
 
