@@ -70,7 +70,7 @@ impl Audiences {
         Ok(if reach < MIN_COUNTED { 0 } else { reach })
     }
 
-    /// The same for a message to this group that mentions so many users.
+    /// The same for a message to this group that mentions this number of users.
     pub async fn reach_of_message(&self, db: &mut PgSession, group: GroupId, mentioned: usize) -> sqlx::Result<u64> {
         let reach = self.size(db, group).await? + OF_ITS_OWN * mentioned as u64;
         Ok(if reach < MIN_COUNTED { 0 } else { reach })

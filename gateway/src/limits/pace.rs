@@ -25,7 +25,7 @@ struct Keys<K> {
 }
 
 impl<K: Eq + Hash> Pace<K> {
-    /// Allows `at_once`, and then so many in a second; nothing waits for longer than `longest_wait`.
+    /// Allows `at_once` immediately and `per_second` after that. Nothing waits for longer than `longest_wait`.
     pub fn new(at_once: usize, per_second: usize, longest_wait: Duration) -> Self {
         let interval_us = 1_000_000 / (per_second as u64).clamp(1, 1_000_000);
         let keys = Keys { even_us: HashMap::new(), most: MIN_KEYS };

@@ -78,7 +78,7 @@ pub fn reject(app: &App, work: &Requests) -> Vec<Outcome> {
     }
 }
 
-/// What a query is charged that took so long and whose answers have so many bytes.
+/// The time that a query is charged: what it took, and more for the bytes of its answers.
 fn cost(took: Duration, bytes: usize) -> Duration {
     took + Duration::from_secs_f64(bytes as f64 / f64::from(BYTES_PER_SECOND))
 }

@@ -1,6 +1,6 @@
 //! Batches of new direct messages that are all allowed, which most batches are. Numbering within the batch is known before
-//! they are stored, so this statement has a third fewer steps than the one for everything. Where anything is unusual it
-//! stores nothing, and leaves the whole batch to the other.
+//! they are stored, so this statement needs no windows and no groups, and takes a fifth less of Postgres' time. Where anything
+//! is unusual it stores nothing, and leaves the whole batch to the one for everything.
 
 use std::collections::HashMap;
 

@@ -1,5 +1,7 @@
 //! The group commit: one statement that checks, numbers and stores a batch of messages, in one round trip and one
-//! transaction however large the batch is. Redelivered and repeated sends are recognised here.
+//! transaction however large the batch is. Redelivered and repeated sends are recognised here. The statement here does
+//! everything; most batches need less, and have a shorter one: a single direct message (`lone`), and several that are all
+//! allowed (`direct`). A batch that theirs cannot store takes a second round trip.
 
 mod direct;
 mod lone;
