@@ -15,7 +15,7 @@ use shared::publication::Header;
 use shared::redis::presence::UserSession;
 use shared::stream::Receipts;
 use shared::telemetry::Metrics;
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 
 use crate::connection::Connection;
 use crate::connection::deliveries::{Deliveries, Delivery};
@@ -44,6 +44,15 @@ use crate::session::closed::ClosedSessions;
 const MIN_OPENINGS_AT_ONCE: usize = 20;
 /// How long a session may wait to be opened because of others that its user opened.
 pub const LONGEST_OPENING_WAIT: Duration = Duration::from_secs(10);
+/// How many strangers' passwords workers are asked to hash at a time. They hash a few, and turning the others away here
+/// spares them the way there and back.
+const STRANGERS_AT_A_TIME: usize = 16;
+/// How many members one user may put into new groups at once and in each second: a group of 50 costs a few milliseconds
+/// of everything.
+const FOUNDED_AT_ONCE: usize = 250;
+const FOUNDED_PER_SECOND: usize = 50;
+/// How long a new group may wait because of others that its owner founded.
+pub const LONGEST_FOUNDING_WAIT: Duration = Duration::from_secs(10);
 
 /// Dereferences to its [`Core`], which saves a detour in the names that all parts use.
 pub struct Gateway {
@@ -59,8 +68,12 @@ pub struct Gateway {
     pub unnamed_proxies: UnnamedProxies,
 
     pub known_keys: KnownKeys,
+    /// Registrations, and logins from addresses that the account was never used from, that workers are asked for.
+    pub strangers: Semaphore,
     /// When a user may open another session: twice as many at once as may be open, and a tenth of them in a second.
     pub openings: Pace<UserId>,
+    /// When a user may put further members into new groups.
+    pub founding: Pace<UserId>,
 
     // To the workers.
     pub lanes: Arc<LaneLoads>,
@@ -147,6 +160,8 @@ impl Gateway {
             unnamed_proxies: UnnamedProxies::default(),
             places,
             known_keys: KnownKeys::default(),
+            strangers: Semaphore::new(STRANGERS_AT_A_TIME),
+            founding: Pace::new(FOUNDED_AT_ONCE, FOUNDED_PER_SECOND, LONGEST_FOUNDING_WAIT),
             openings: Pace::new((2 * sessions).max(MIN_OPENINGS_AT_ONCE), sessions / 5, LONGEST_OPENING_WAIT),
             lanes: LaneLoads::new(common.partitions, common.backlog_max_age),
             requests: Arc::new(Requests::new(core.clone(), enqueue.clone())),

@@ -10,6 +10,7 @@ use shared::events::session::Profile;
 use shared::http::SignedIn;
 use shared::ids::UserId;
 use shared::stream::{HttpRequest, Internal, InternalReply};
+use tokio::sync::SemaphorePermit;
 use uuid::Uuid;
 
 use super::answer::{NOBODY, ask, json_response, unexpected};
@@ -20,8 +21,10 @@ use crate::http::reply::Response;
 use crate::limits::addresses::{Address, Counted, OverLimit};
 
 const TOKEN_LIFETIME: Duration = Duration::from_secs(24 * 3600);
+const STRANGERS_RETRY_AFTER_SECONDS: u32 = 1;
 
 pub async fn register(gateway: &Gateway, address: Address, body: Vec<u8>) -> Result<Response, ApiError> {
+    let _place = take_place(gateway)?;
     if let Err(OverLimit::TooManyRequests { retry_after }) =
         gateway.addresses.count(Counted::Registrations, address).await
     {
@@ -37,6 +40,7 @@ pub async fn register(gateway: &Gateway, address: Address, body: Vec<u8>) -> Res
 
 pub async fn login(gateway: &Gateway, address: Address, body: Vec<u8>) -> Result<Response, ApiError> {
     let attempt = login_attempts::count(gateway, address, account(&body).as_deref()).await?;
+    let _place = if attempt.is_known { None } else { Some(take_place(gateway)?) };
     let request = if attempt.is_known { HttpRequest::KnownLogin { body } } else { HttpRequest::Login { body } };
     let answer = sign_in(gateway, request).await?;
     if answer.status().is_success() {
@@ -55,6 +59,11 @@ fn account(body: &[u8]) -> Option<String> {
     // Like the worker's parser: if a name is given twice, the last one counts.
     let body: Value = serde_json::from_slice(body).ok()?;
     body.get("username")?.as_str().map(str::to_owned)
+}
+
+/// A stranger's place among those who wait for workers.
+fn take_place(gateway: &Gateway) -> Result<SemaphorePermit<'_>, ApiError> {
+    gateway.strangers.try_acquire().map_err(|_| ApiError::unavailable(STRANGERS_RETRY_AFTER_SECONDS))
 }
 
 async fn sign_in(gateway: &Gateway, request: HttpRequest) -> Result<Response, ApiError> {

@@ -39,14 +39,20 @@ impl<K: Eq + Hash> Pace<K> {
 
     /// Counts one, and returns how long it has to wait. `None`, and nothing is counted, if that would be too long.
     pub fn take(&self, key: K, now_ms: u64) -> Option<Duration> {
+        self.take_several(key, 1, now_ms)
+    }
+
+    /// Counts several at once. They wait as long as one would, and what comes later waits for them: so however many
+    /// they are, they have their turn.
+    pub fn take_several(&self, key: K, count: usize, now_ms: u64) -> Option<Duration> {
         let now_us = now_ms * 1000;
         let mut keys = self.keys.lock();
-        let even_us = keys.even_us.get(&key).map_or(now_us, |even_us| now_us.max(*even_us)) + self.interval_us;
-        let wait_us = (even_us - now_us).saturating_sub(self.burst_us);
+        let even_us = keys.even_us.get(&key).map_or(now_us, |even_us| now_us.max(*even_us));
+        let wait_us = (even_us + self.interval_us - now_us).saturating_sub(self.burst_us);
         if wait_us > self.longest_wait_us {
             return None;
         }
-        keys.even_us.insert(key, even_us);
+        keys.even_us.insert(key, even_us + self.interval_us * count as u64);
         if keys.even_us.len() > keys.most {
             keys.even_us.retain(|_, even_us| *even_us > now_us);
             keys.most = MIN_KEYS.max(2 * keys.even_us.len());
@@ -76,6 +82,16 @@ mod tests {
         // What had to wait too long was not counted.
         assert_eq!(waits(&pace, 1, 12_000, 1), [Some(500)]);
         assert_eq!(waits(&pace, 1, 60_000, 4), [Some(0), Some(0), Some(0), Some(500)]);
+    }
+
+    #[test]
+    fn later_ones_wait_for_several() {
+        let pace = Pace::new(10, 2, LONGEST);
+        let take = |count| pace.take_several(1, count, 10_000).map(|wait| wait.as_millis());
+        assert_eq!((take(100), take(1)), (Some(0), None));
+        assert_eq!(pace.take(1, 53_000), None);
+        assert_eq!(pace.take_several(1, 4, 55_000), Some(Duration::from_millis(500)));
+        assert_eq!(pace.take(1, 57_000), Some(Duration::from_millis(500)));
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use shared::clock::Timestamp;
 use shared::commands::{Command, Route};
@@ -15,7 +15,7 @@ use shared::events::session::{Pong, TestResponse};
 use shared::ids::{ConversationId, UserId};
 use shared::limits::MAX_UNAUTHENTICATED_MESSAGES;
 use shared::protocol::{CloseCode, ErrorCode, Rejection, RequestId};
-use tokio::time::Instant;
+use tokio::time::{Instant, Sleep};
 use uuid::Uuid;
 use websocket::PreparedText;
 
@@ -23,7 +23,7 @@ use crate::lanes::admit::{Admitted, not_appended};
 use crate::lanes::held_ids::KnownIds;
 
 use crate::connection::{Close, Connection, InFlight, Rest, Signals};
-use crate::gateway::Gateway;
+use crate::gateway::{Gateway, LONGEST_FOUNDING_WAIT};
 use crate::limits::places::Place;
 use crate::session::authenticate::{Attempt, Looked, Verification, count_failure};
 use crate::session::decode::{Rejected, Request, decode, decode_known};
@@ -57,8 +57,10 @@ pub struct Handler {
     failures: u8,
     /// Messages before authentication.
     early_messages: u8,
-    /// Commands that wait until there is room for them.
+    /// Commands that wait until there is room for them, or until a new group has its turn.
     waiting: VecDeque<(Command, Option<RequestId>)>,
+    /// The turn of the first of them.
+    turn: Option<Pin<Box<Sleep>>>,
     lookup: Option<Box<Lookup>>,
     unknown_ids: u8,
     /// The second of the last sign of typing, and how many there were in it.
@@ -102,6 +104,7 @@ impl Handler {
             failures: 0,
             early_messages: 0,
             waiting: VecDeque::new(),
+            turn: None,
             lookup: None,
             unknown_ids: 0,
             typing: (0, 0),
@@ -242,8 +245,9 @@ impl Handler {
             return;
         }
         let cost = cost(&command, user);
+        let has_turn = !matches!(command, Command::CreateGroup(_));
         // Nothing may overtake the waiting commands.
-        if self.waiting.is_empty() && (cost == 0 || has_room(&self.connection.signals(), cost)) {
+        if has_turn && self.waiting.is_empty() && (cost == 0 || has_room(&self.connection.signals(), cost)) {
             return self.command(user, command, request_id);
         }
         if self.waiting.len() >= self.gateway.settings.max_in_flight {
@@ -269,8 +273,8 @@ impl Handler {
         !self.waiting.is_empty() || self.lookup.is_some()
     }
 
-    /// Passes on the waiting commands that there is room for now.
-    pub fn pass_waiting_on(&mut self) {
+    /// Passes on the waiting commands that there is room for now, and whose turn has come.
+    pub fn pass_waiting_on(&mut self, cx: &mut Context<'_>) {
         let State::Authenticated(session) = &self.state else {
             self.waiting.clear();
             return;
@@ -278,10 +282,36 @@ impl Handler {
         let user = session.membership.user;
         while let Some((command, _)) = self.waiting.front()
             && has_room(&self.connection.signals(), cost(command, user))
+            && let Poll::Ready(has_turn) = self.poll_turn(user, cx)
             && let Some((command, request_id)) = self.waiting.pop_front()
         {
-            self.command(user, command, request_id);
+            if has_turn {
+                self.command(user, command, request_id);
+            } else {
+                self.gateway.metrics.rate_limited.with("groups").increment(1);
+                let wait = LONGEST_FOUNDING_WAIT.as_secs() as u32;
+                let rejection = Rejection::unavailable("You have put many members into new groups lately", wait);
+                self.error(&rejection, Some(command.name()), request_id.as_ref());
+            }
         }
+    }
+
+    /// Ready once the first waiting command has its turn; false if that would take too long. New groups wait if their
+    /// owner founded others lately.
+    fn poll_turn(&mut self, user: UserId, cx: &mut Context<'_>) -> Poll<bool> {
+        if let (None, Some((Command::CreateGroup(group), _))) = (&self.turn, self.waiting.front()) {
+            let (members, now_ms) = (1 + group.members.len(), self.gateway.clock.now_ms());
+            match self.gateway.founding.take_several(user, members, now_ms) {
+                Some(wait) if wait.is_zero() => {}
+                Some(wait) => self.turn = Some(Box::pin(tokio::time::sleep(wait))),
+                None => return Poll::Ready(false),
+            }
+        }
+        if let Some(turn) = &mut self.turn {
+            ready!(turn.as_mut().poll(cx));
+            self.turn = None;
+        }
+        Poll::Ready(true)
     }
 
     fn command(&mut self, user: UserId, command: Command, request_id: Option<RequestId>) {

@@ -107,7 +107,7 @@ impl<S: Socket> Session<S> {
                 self.gateway.pass_on(&self.connection);
             }
             if self.handler.is_waiting() {
-                self.handler.pass_waiting_on();
+                self.handler.pass_waiting_on(cx);
             }
             let signals = self.connection.signals();
             if signals.has_rest && signals.unwritten_bytes == 0 {

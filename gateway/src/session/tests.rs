@@ -417,6 +417,33 @@ async fn a_client_that_has_not_read_is_asked_nothing_and_not_read() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_founds_many_large_groups_waits_for_a_turn() {
+    let mut test = Test::authenticated(&[]).await;
+    let members: Vec<String> = (2..=50).map(|user| user.to_string()).collect();
+    let started = tokio::time::Instant::now();
+    let mut turns = Vec::new();
+    for _ in 0..8 {
+        test.send(&json!({"type": "create_group", "groupName": "g", "initialMembers": members})).await;
+        let command = test.admitted().await.command();
+        turns.push(started.elapsed().as_secs_f32().round());
+        test.publish_to_gateway(
+            &Header::Answer { connection: ConnectionId(1), command },
+            br#"{"type":"group_created"}"#,
+        );
+        assert_eq!(test.event().await["type"], "group_created");
+    }
+    // 250 members at once, with their owners, and then 50 in a second.
+    assert_eq!(turns, [0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0, 2.0]);
+
+    while test.gateway.founding.take(UserId(1), test.gateway.clock.now_ms()).is_some() {}
+    test.send(&json!({"type": "create_group", "groupName": "g"})).await;
+    let error = test.event().await;
+    assert_eq!((&error["code"], &error["retryAfter"]), (&json!("SERVICE_UNAVAILABLE"), &json!(10)));
+    test.send(&json!({"type": "send_private_message", "recipientId": "2", "content": "after it"})).await;
+    test.admitted().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn signs_of_typing_are_passed_on_at_the_pace_of_people() {
     let mut test = Test::authenticated(&[]).await;
     for _ in 0..50 {

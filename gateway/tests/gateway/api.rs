@@ -485,6 +485,34 @@ async fn a_body_without_end_is_read_to_a_bound_only() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn strangers_who_wait_are_few_and_take_no_place_of_known_users() {
+    let mut harness = Harness::start(&[BUILTIN_AUTH]).await;
+    let register = request("POST", "/api/auth/register", None, "{}");
+    let login = |name: &str| request("POST", "/api/auth/login", None, &json!({"username": name}).to_string());
+    let profile = json!({
+        "id": "9", "userId": "9", "username": "bob", "email": null, "displayName": "Bob", "profileImage": null,
+        "bio": null,
+    });
+    let reply = InternalReply::SignedIn { user: UserId(9), profile: profile.to_string().into_bytes() };
+    assert_eq!(served(&mut harness, login("bob"), reply.clone()).await.2.status, 200);
+    let mut waiting = Vec::new();
+    for _ in 0..16 {
+        let (url, register) = (harness.url.clone(), register.clone());
+        let exchange = tokio::spawn(async move { exchange(&url, &register).await });
+        waiting.push((exchange, harness.worker.internal("http").await.0));
+    }
+    send(&harness, register.clone()).await.assert_refused(503, "SERVICE_UNAVAILABLE");
+    send(&harness, login("eve")).await.assert_refused(503, "SERVICE_UNAVAILABLE");
+    let (_, passed_on, _) = served(&mut harness, login("bob"), reply.clone()).await;
+    assert!(matches!(passed_on, HttpRequest::KnownLogin { .. }), "{passed_on:?}");
+    let (exchange, envelope) = waiting.swap_remove(0);
+    harness.worker.reply(&envelope, &InternalReply::Http { status: 409, json: b"{}".to_vec() }).await;
+    assert_eq!(exchange.await.unwrap().0, 409);
+    let (_, passed_on, _) = served(&mut harness, login("eve"), reply).await;
+    assert!(matches!(passed_on, HttpRequest::Login { .. }), "a place is free again: {passed_on:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn registrations_per_address_are_limited() {
     let mut harness = Harness::start(&[BUILTIN_AUTH, ("IP_REGISTRATION_LIMIT", "1")]).await;
     let register = request("POST", "/api/auth/register", None, "{}");

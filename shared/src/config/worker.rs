@@ -84,7 +84,7 @@ settings! {
         /// How many queries of one user run at a time in this process; further ones wait without delaying other users.
         query_concurrency_per_user: usize = "QUERY_CONCURRENCY_PER_USER", integer(1, 1_000), default("2");
         /// How much time one user's queries may take per second in this process, with bursts of five times as much; further ones wait. The bytes of their answers count, too: 8 MiB count as one second.
-        query_time_per_user: Duration = "QUERY_TIME_PER_USER", duration("1ms", "1h"), default("1s");
+        query_time_per_user: Duration = "QUERY_TIME_PER_USER", duration("1ms", "1h"), default("250ms");
         /// A partition whose owner does not renew its lease for this long is taken over.
         lease_ttl: Duration = "LEASE_TTL", duration("500ms", "5m"), default("6s");
         /// How often leases are renewed and redistributed.

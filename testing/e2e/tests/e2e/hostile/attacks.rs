@@ -38,6 +38,7 @@ pub enum Attack {
     Replays,
     Reactions,
     Everyone,
+    Members,
     Removals,
     Groups,
     Strangers,
@@ -53,13 +54,14 @@ pub enum Attack {
 }
 
 impl Attack {
-    pub const ALL: [Attack; 18] = [
+    pub const ALL: [Attack; 19] = [
         Attack::LargePages,
         Attack::Syncs,
         Attack::DeepOffsets,
         Attack::Replays,
         Attack::Reactions,
         Attack::Everyone,
+        Attack::Members,
         Attack::Removals,
         Attack::Groups,
         Attack::Strangers,
@@ -82,6 +84,7 @@ impl Attack {
             Attack::Replays => "replays",
             Attack::Reactions => "reactions",
             Attack::Everyone => "everyone",
+            Attack::Members => "members",
             Attack::Removals => "removals",
             Attack::Groups => "groups",
             Attack::Strangers => "strangers",
@@ -123,6 +126,11 @@ impl Stage {
             Attack::Everyone => {
                 let call = json!({"type": "send_group_message", "groupId": community, "content": "@everyone"});
                 self.repeat(5, &[call], ends_at).await
+            }
+            Attack::Members => {
+                let change = |kind: &str, user: &User| json!({"type": kind, "groupId": community, "userId": user.id});
+                let changes = |user| ["add_group_member", "remove_group_member"].map(|kind| change(kind, user));
+                self.repeat(5, &self.unknown.iter().flat_map(changes).collect::<Vec<_>>(), ends_at).await
             }
             Attack::Groups => {
                 let strangers: Vec<i64> = self.strangers.iter().map(|stranger| stranger.id).collect();
