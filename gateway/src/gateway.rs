@@ -29,6 +29,7 @@ use crate::egress::subscriptions::{Change, Subscriptions};
 use crate::http::tls::Tls;
 use crate::http::web::Web;
 use crate::lanes::admit::Admitted;
+use crate::lanes::admit::command_rate_limit;
 use crate::lanes::ask::Requests;
 use crate::lanes::enqueue::Enqueue;
 use crate::lanes::load::LaneLoads;
@@ -42,8 +43,10 @@ use crate::session::closed::ClosedSessions;
 
 /// The number of sessions that a user may open at once, however few may be open: a device on a bad network comes back often.
 const MIN_OPENINGS_AT_ONCE: usize = 20;
-/// How long a session may wait to be opened because of others that its user opened.
-pub const LONGEST_OPENING_WAIT: Duration = Duration::from_secs(10);
+/// How many reactions, read marks and other changes a user may make at once, however few messages may be sent.
+const MIN_CHANGES_AT_ONCE: usize = 100;
+/// How long a session, a new group or another change may wait because of others of its user.
+pub const LONGEST_WAIT: Duration = Duration::from_secs(10);
 /// How many strangers' passwords workers are asked to hash at a time. They hash a few, and turning the others away here
 /// spares them the way there and back.
 const STRANGERS_AT_A_TIME: usize = 16;
@@ -51,8 +54,6 @@ const STRANGERS_AT_A_TIME: usize = 16;
 /// of everything.
 const FOUNDED_AT_ONCE: usize = 250;
 const FOUNDED_PER_SECOND: usize = 50;
-/// How long a new group may wait because of others that its owner founded.
-pub const LONGEST_FOUNDING_WAIT: Duration = Duration::from_secs(10);
 
 /// Dereferences to its [`Core`], which saves a detour in the names that all parts use.
 pub struct Gateway {
@@ -72,6 +73,9 @@ pub struct Gateway {
     pub strangers: Semaphore,
     /// When a user may open another session: twice as many at once as may be open, and a tenth of them in a second.
     pub openings: Pace<UserId>,
+    /// When a user may change something else: as often at once as messages may be sent in a minute, and in each second a
+    /// sixtieth of what is allowed in a minute.
+    pub changes: Pace<UserId>,
     /// When a user may put further members into new groups.
     pub founding: Pace<UserId>,
 
@@ -145,6 +149,7 @@ impl Gateway {
         };
         let places = Arc::new(Places::new(&core.settings, &core.metrics));
         let sessions = core.settings.max_connections_per_user;
+        let changes_at_once = (core.settings.message_rate_limit as usize).max(MIN_CHANGES_AT_ONCE);
         let positions = Arc::new(Positions::default());
         let registry = Arc::new(Registry::new(positions.clone()));
         let (enqueue, admitted) = Enqueue::new();
@@ -161,8 +166,9 @@ impl Gateway {
             places,
             known_keys: KnownKeys::default(),
             strangers: Semaphore::new(STRANGERS_AT_A_TIME),
-            founding: Pace::new(FOUNDED_AT_ONCE, FOUNDED_PER_SECOND, LONGEST_FOUNDING_WAIT),
-            openings: Pace::new((2 * sessions).max(MIN_OPENINGS_AT_ONCE), sessions / 5, LONGEST_OPENING_WAIT),
+            changes: Pace::new(changes_at_once, command_rate_limit(&core.settings) as usize / 60, LONGEST_WAIT),
+            founding: Pace::new(FOUNDED_AT_ONCE, FOUNDED_PER_SECOND, LONGEST_WAIT),
+            openings: Pace::new((2 * sessions).max(MIN_OPENINGS_AT_ONCE), sessions / 5, LONGEST_WAIT),
             lanes: LaneLoads::new(common.partitions, common.backlog_max_age),
             requests: Arc::new(Requests::new(core.clone(), enqueue.clone())),
             elsewhere: Elsewhere::new(core.clone()),

@@ -7,6 +7,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use shared::clock::Timestamp;
 use shared::commands::{Command, Route};
@@ -23,7 +24,7 @@ use crate::lanes::admit::{Admitted, not_appended};
 use crate::lanes::held_ids::KnownIds;
 
 use crate::connection::{Close, Connection, InFlight, Rest, Signals};
-use crate::gateway::{Gateway, LONGEST_FOUNDING_WAIT};
+use crate::gateway::{Gateway, LONGEST_WAIT};
 use crate::limits::places::Place;
 use crate::session::authenticate::{Attempt, Looked, Verification, count_failure};
 use crate::session::decode::{Rejected, Request, decode, decode_known};
@@ -57,7 +58,7 @@ pub struct Handler {
     failures: u8,
     /// Messages before authentication.
     early_messages: u8,
-    /// Commands that wait until there is room for them, or until a new group has its turn.
+    /// Commands that wait until there is room for them, or until the first of them has its turn.
     waiting: VecDeque<(Command, Option<RequestId>)>,
     /// The turn of the first of them.
     turn: Option<Pin<Box<Sleep>>>,
@@ -245,10 +246,13 @@ impl Handler {
             return;
         }
         let cost = cost(&command, user);
-        let has_turn = !matches!(command, Command::CreateGroup(_));
         // Nothing may overtake the waiting commands.
-        if has_turn && self.waiting.is_empty() && (cost == 0 || has_room(&self.connection.signals(), cost)) {
-            return self.command(user, command, request_id);
+        if self.waiting.is_empty() && (cost == 0 || has_room(&self.connection.signals(), cost)) {
+            match self.take_turn(user, &command) {
+                Some(wait) if wait.is_zero() => return self.command(user, command, request_id),
+                Some(wait) => self.turn = Some(Box::pin(tokio::time::sleep(wait))),
+                None => return self.too_many(&command, request_id.as_ref()),
+            }
         }
         if self.waiting.len() >= self.gateway.settings.max_in_flight {
             let rejection = Rejection::unavailable("Too many commands of this connection are waiting", 1);
@@ -288,20 +292,36 @@ impl Handler {
             if has_turn {
                 self.command(user, command, request_id);
             } else {
-                self.gateway.metrics.rate_limited.with("groups").increment(1);
-                let wait = LONGEST_FOUNDING_WAIT.as_secs() as u32;
-                let rejection = Rejection::unavailable("You have put many members into new groups lately", wait);
-                self.error(&rejection, Some(command.name()), request_id.as_ref());
+                self.too_many(&command, request_id.as_ref());
             }
         }
     }
 
-    /// Ready once the first waiting command has its turn; false if that would take too long. New groups wait if their
-    /// owner founded others lately.
+    /// How long the command has to wait because of others of its user; `None` if that is too long. Messages wait for nothing,
+    /// queries are paced by the workers, and typing signs are counted.
+    fn take_turn(&self, user: UserId, command: &Command) -> Option<Duration> {
+        let (gateway, now_ms) = (&self.gateway, self.gateway.clock.now_ms());
+        match command {
+            Command::CreateGroup(group) => gateway.founding.take_several(user, 1 + group.members.len(), now_ms),
+            Command::Typing(_) => Some(Duration::ZERO),
+            command if command.is_message() || matches!(command.route(user), Route::Query) => Some(Duration::ZERO),
+            _ => gateway.changes.take(user, now_ms),
+        }
+    }
+
+    fn too_many(&self, command: &Command, request_id: Option<&RequestId>) {
+        self.gateway.metrics.rate_limited.with("changes").increment(1);
+        let retry_after = Some(LONGEST_WAIT.as_secs() as u32);
+        let rejection = Rejection::new(ErrorCode::RateLimitExceeded, "You have changed much at once");
+        self.error(&Rejection { retry_after, ..rejection }, Some(command.name()), request_id);
+    }
+
+    /// Ready once the first waiting command has its turn; false if that would take too long.
     fn poll_turn(&mut self, user: UserId, cx: &mut Context<'_>) -> Poll<bool> {
-        if let (None, Some((Command::CreateGroup(group), _))) = (&self.turn, self.waiting.front()) {
-            let (members, now_ms) = (1 + group.members.len(), self.gateway.clock.now_ms());
-            match self.gateway.founding.take_several(user, members, now_ms) {
+        if self.turn.is_none()
+            && let Some((command, _)) = self.waiting.front()
+        {
+            match self.take_turn(user, command) {
                 Some(wait) if wait.is_zero() => {}
                 Some(wait) => self.turn = Some(Box::pin(tokio::time::sleep(wait))),
                 None => return Poll::Ready(false),

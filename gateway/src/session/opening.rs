@@ -20,7 +20,7 @@ use shared::stream::{Internal, InternalReply, ReplayCursor, ReplayPage, Replayed
 use tokio::time::Instant;
 
 use crate::connection::{Connection, Wants};
-use crate::gateway::{Gateway, LONGEST_OPENING_WAIT};
+use crate::gateway::{Gateway, LONGEST_WAIT};
 use crate::lanes::receipts;
 
 /// How long a page or a catch-up is requested before the client is told to come back later: longer than a failover of a
@@ -111,7 +111,7 @@ pub async fn open(gateway: Arc<Gateway>, connection: Arc<Connection>, opener: Op
 async fn await_turn(gateway: &Gateway, user: UserId) -> Result<(), SessionError> {
     let Some(wait) = gateway.openings.take(user, gateway.clock.now_ms()) else {
         gateway.metrics.rate_limited.with("sessions").increment(1);
-        return Err(SessionError::Unavailable { retry_after: LONGEST_OPENING_WAIT.as_secs() as u32 });
+        return Err(SessionError::Unavailable { retry_after: LONGEST_WAIT.as_secs() as u32 });
     };
     if !wait.is_zero() {
         tokio::time::sleep(wait).await;

@@ -438,9 +438,37 @@ async fn who_founds_many_large_groups_waits_for_a_turn() {
     while test.gateway.founding.take(UserId(1), test.gateway.clock.now_ms()).is_some() {}
     test.send(&json!({"type": "create_group", "groupName": "g"})).await;
     let error = test.event().await;
-    assert_eq!((&error["code"], &error["retryAfter"]), (&json!("SERVICE_UNAVAILABLE"), &json!(10)));
+    assert_eq!((&error["code"], &error["retryAfter"]), (&json!("RATE_LIMIT_EXCEEDED"), &json!(10)));
     test.send(&json!({"type": "send_private_message", "recipientId": "2", "content": "after it"})).await;
     test.admitted().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_changes_much_at_once_waits_for_a_turn() {
+    let mut test = Test::authenticated(&[("MESSAGE_RATE_LIMIT", "120")]).await;
+    let message = "msg_0195a4c3-0001-7a10-8c22-5b7d9e0f1a2b";
+    let react = json!({"type": "add_reaction", "messageId": message, "reaction": "+"});
+    let started = tokio::time::Instant::now();
+    // 120 at once, and 20 in a second.
+    for _ in 0..161 {
+        test.send(&react).await;
+        let command = test.admitted().await.command();
+        test.publish_to_gateway(
+            &Header::Answer { connection: ConnectionId(1), command },
+            br#"{"type":"reaction_added"}"#,
+        );
+        assert_eq!(test.event().await["type"], "reaction_added");
+    }
+    let waited = started.elapsed();
+    assert!((Duration::from_millis(1_900)..Duration::from_millis(2_500)).contains(&waited), "{waited:?}");
+    while test.gateway.changes.take(UserId(1), test.gateway.clock.now_ms()).is_some() {}
+    for other in ["send_private_message", "get_private_messages"] {
+        test.send(&json!({"type": other, "recipientId": "2", "content": "hello"})).await;
+        test.admitted().await;
+    }
+    test.send(&react).await;
+    let error = test.event().await;
+    assert_eq!((&error["code"], &error["retryAfter"]), (&json!("RATE_LIMIT_EXCEEDED"), &json!(10)));
 }
 
 #[tokio::test(start_paused = true)]

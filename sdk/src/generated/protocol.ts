@@ -193,7 +193,7 @@ export interface GroupDetails {
   maxMembers: number;
   /** Number of members. */
   memberCount: number;
-  /** Of a community's group only the first ones; `memberCount` counts all. */
+  /** At most 200, the owner and admins first; `memberCount` counts all, and `get_group_members` lists them. */
   members: GroupMember[];
   /** What the sender's client or the product's backend attached; absent if nothing. */
   metadata?: Metadata;
@@ -1020,7 +1020,7 @@ export interface GroupCreatedEvent {
   maxMembers: number;
   /** Number of members. */
   memberCount: number;
-  /** Of a community's group only the first ones; `memberCount` counts all. */
+  /** At most 200, the owner and admins first; `memberCount` counts all, and `get_group_members` lists them. */
   members: GroupMember[];
   /** What the sender's client or the product's backend attached; absent if nothing. */
   metadata?: Metadata;

@@ -37,7 +37,7 @@ pub struct GroupDetails {
     pub member_count: i64,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub metadata: Option<Metadata>,
-    /// Of a community's group only the first ones; `memberCount` counts all.
+    /// At most 200, the owner and admins first; `memberCount` counts all, and `get_group_members` lists them.
     pub members: Vec<GroupMember>,
 }
 

@@ -93,8 +93,8 @@ crate::metrics_table! {
         pub backlog_age_seconds: Family<Gauge> = "gateway_backlog_age_seconds", "lane" in LANES;
         /// Lanes that accept no commands at the moment.
         pub lanes_refusing: Gauge = "gateway_lanes_refusing";
-        /// Rejections by a rate limit: messages and other commands of a user, sessions opened and groups founded by a user, requests of an address.
-        pub rate_limited: Family<Counter> = "gateway_rate_limited_total", "limit" in &["groups", "messages", "requests", "sessions"];
+        /// Rejections by a rate limit: messages and other commands of a user, sessions opened and changes made at once by a user, requests of an address.
+        pub rate_limited: Family<Counter> = "gateway_rate_limited_total", "limit" in &["changes", "messages", "requests", "sessions"];
         /// HTTP requests, including upgrades.
         pub http_requests: Counter = "gateway_http_requests_total";
         /// HTTP connections closed to make room for new ones.

@@ -21,7 +21,7 @@ impl Handle for AddGroupMember {
         let prospect = admissible(context, group, user).await?;
         group_members::insert_members(context.db, group, &[user], &[Role::Member]).await?;
 
-        let details = context.group_details(group, i64::from(i32::MAX)).await?;
+        let details = context.group_details(group).await?;
         let version = context.raise_version(group).await?;
         let created = GroupCreated { details: &details, group: &details, skipped_members: None, version };
         let added = MemberAdded {

@@ -45,7 +45,7 @@ impl Handle for CreateGroup {
         let role = |user: &UserId| if *user == creator { Role::Owner } else { Role::Member };
         let roles: Vec<Role> = users.iter().map(role).collect();
         group_members::insert_members(context.db, group, &users, &roles).await?;
-        let details = context.group_details(group, users.len() as i64).await?;
+        let details = context.group_details(group).await?;
 
         let created =
             GroupCreated { details: &details, group: &details, skipped_members: None, version: FIRST_VERSION };

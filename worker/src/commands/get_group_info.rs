@@ -12,9 +12,6 @@ use crate::sanctions::shown_sanction;
 use crate::store::groups;
 use crate::store::sanctions::{self, SanctionKind};
 
-/// How many members are shown with the group; `get_group_members` lists all.
-const MAX_MEMBERS: i64 = 200;
-
 impl Handle for GetGroupInfo {
     async fn handle(self, context: &mut Context<'_>) -> Result<Outcome, Failure> {
         context.membership(self.group).await?;
@@ -33,7 +30,7 @@ impl Handle for GetGroupInfo {
             slow_mode_seconds: row.slow_mode_seconds,
             mute,
             metadata: metadata::of_group(context.app, self.group, row.metadata.as_deref()),
-            members: group_rules::members(context.db, self.group, MAX_MEMBERS).await?,
+            members: group_rules::members(context.db, self.group, group_rules::SHOWN_MEMBERS).await?,
         };
         Ok(Outcome::answered(context.envelope, &info))
     }

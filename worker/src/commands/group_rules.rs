@@ -28,6 +28,10 @@ fn no_such_group() -> Failure {
     Rejection::not_found("groupId", "There is no such group").into()
 }
 
+/// How many members are shown with a group, so that what one member is told does not grow with the group;
+/// `get_group_members` lists all.
+pub const SHOWN_MEMBERS: i64 = 200;
+
 impl Context<'_> {
     /// The caller's membership in a group that manages its own members. Fails for outsiders like
     /// [`Context::membership`], and for everyone in a community's group.
@@ -66,9 +70,9 @@ impl Context<'_> {
         Ok(name.map(|name| name.username).unwrap_or_default())
     }
 
-    /// The group with its first `most_members` members.
-    pub async fn group_details(&mut self, group: GroupId, most_members: i64) -> Result<GroupDetails, Failure> {
-        details(self.app, self.db, group, most_members).await
+    /// The group with its first [`SHOWN_MEMBERS`] members.
+    pub async fn group_details(&mut self, group: GroupId) -> Result<GroupDetails, Failure> {
+        details(self.app, self.db, group, SHOWN_MEMBERS).await
     }
 }
 

@@ -4,12 +4,13 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 use shared::crypto::Sealed;
-use shared::ids::UserId;
+use shared::ids::{GroupId, UserId};
+use shared::redis::keys::Channel;
 use sqlx::Row;
 use uuid::Uuid;
 
 use crate::groups::create;
-use crate::harness::Harness;
+use crate::harness::{Harness, Published};
 
 /// Not configured, so that a worker which starts in the meantime does not mistake the rows for its own, sealed with
 /// another key, and stop.
@@ -287,27 +288,58 @@ async fn conversations_are_listed_by_what_the_page_shows() {
     assert!(first < 2_000 && deep < 4_000, "{first} and {deep}");
 }
 
-#[tokio::test]
-async fn a_reaction_costs_the_same_in_a_large_group() {
-    const REACTIONS: usize = 20;
-    let harness = Harness::start("plan_reaction").await;
-    let [alice, bob] = harness.users(["alice", "bob"]).await;
-    add_users(&harness, 10_000).await;
-    let mut costs = Vec::new();
+/// A small group of alice and bob, and a large one.
+async fn small_and_large(harness: &Harness, alice: UserId, bob: UserId) -> Vec<GroupId> {
+    add_users(harness, 10_000).await;
     let mut groups = Vec::new();
     for members in [10, 10_000] {
-        let group = create(&harness, alice, &[bob]).await;
+        let group = create(harness, alice, &[bob]).await;
         let join = format!(
             "UPDATE group_chats SET max_members = 50000 WHERE group_id = '{group}';
              INSERT INTO group_members (group_id, user_id, role)
              SELECT '{group}', n, 'member' FROM generate_series(1000, {}) n",
             1000 + members - 3
         );
-        run(&harness, &[&join]).await;
+        run(harness, &[&join]).await;
         groups.push(group);
     }
-    run(&harness, &["VACUUM ANALYZE"]).await;
-    for group in groups {
+    run(harness, &["VACUUM ANALYZE"]).await;
+    groups
+}
+
+#[tokio::test]
+async fn a_new_member_is_shown_the_first_members_of_a_large_group() {
+    let harness = Harness::start("plan_adding").await;
+    let [alice, bob, carol] = harness.users(["alice", "bob", "carol"]).await;
+    let mut costs = Vec::new();
+    for (group, members) in small_and_large(&harness, alice, bob).await.into_iter().zip([10, 10_000]) {
+        let before = cost(&harness).await;
+        let add = json!({"type": "add_group_member", "groupId": group, "userId": carol});
+        harness.expect(alice, add, "member_added").await;
+        costs.push(cost(&harness).await.blocks - before.blocks);
+        let is_told = |published: &Published| {
+            let event = published.json();
+            published.channel == Channel::User(carol)
+                && event["type"] == "group_created"
+                && event["groupId"] == json!(group)
+        };
+        let created = harness.wait_for("the new member is told of the group", is_told).await.json();
+        let shown = created["members"].as_array().unwrap();
+        assert_eq!((shown.len(), &created["memberCount"]), ((members + 1).min(200), &json!(members + 1)), "{created}");
+        assert_eq!(shown[0]["role"], "owner");
+    }
+    println!("{costs:?}");
+    // All members are counted, by an index. Looking at each would take 30,000 blocks.
+    assert!(costs[1] < costs[0] + 2_000, "{costs:?}");
+}
+
+#[tokio::test]
+async fn a_reaction_costs_the_same_in_a_large_group() {
+    const REACTIONS: usize = 20;
+    let harness = Harness::start("plan_reaction").await;
+    let [alice, bob] = harness.users(["alice", "bob"]).await;
+    let mut costs = Vec::new();
+    for group in small_and_large(&harness, alice, bob).await {
         let send = json!({"type": "send_group_message", "groupId": group, "content": "x"});
         let message = harness.expect(alice, send, "group_message_sent").await["messageId"].clone();
         let before = cost(&harness).await;
