@@ -158,7 +158,7 @@ fn short(text: &str) -> String {
     let number: String = text.chars().take_while(|c| c.is_ascii_digit() || *c == ',').filter(|c| *c != ',').collect();
     let unit = text.split([' ', ',']).find(|word| word.starts_with(char::is_alphabetic)).unwrap_or_default();
     let unit = match unit {
-        "s" => "s",
+        "s" | "ms" => unit,
         "min" => "m",
         "MiB" | "MiB/s" => "MiB",
         _ => "",
