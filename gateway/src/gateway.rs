@@ -28,8 +28,7 @@ use crate::egress::recent_joins::RecentJoins;
 use crate::egress::subscriptions::{Change, Subscriptions};
 use crate::http::tls::Tls;
 use crate::http::web::Web;
-use crate::lanes::admit::Admitted;
-use crate::lanes::admit::command_rate_limit;
+use crate::lanes::admit::{Admitted, command_rate_limit};
 use crate::lanes::ask::Requests;
 use crate::lanes::enqueue::Enqueue;
 use crate::lanes::load::LaneLoads;
@@ -71,7 +70,7 @@ pub struct Gateway {
     pub known_keys: KnownKeys,
     /// Registrations, and logins from addresses that the account was never used from, that workers are asked for.
     pub strangers: Semaphore,
-    /// When a user may open another session: twice as many at once as may be open, and a tenth of them in a second.
+    /// When a user may open another session: twice as many at once as may be open, and a fifth of as many as may be open in a second.
     pub openings: Pace<UserId>,
     /// When a user may change something else: as often at once as messages may be sent in a minute, and in each second a
     /// sixtieth of what is allowed in a minute.

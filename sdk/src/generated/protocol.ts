@@ -2217,9 +2217,9 @@ export interface AuthenticateCommand {
    */
   acks?: boolean;
   /**
-   * With `true`, all who come online or go offline within a quarter of a second (up to a second on large gateways) are
-   * one `presence_changed`; otherwise each of them is a `user_online` or `user_offline`. With `PRESENCE_SCOPE=contacts`
-   * there is no batch.
+   * With `true`, one `presence_changed` reports everyone who came online or went offline within a quarter of a second
+   * (up to a second on large gateways); otherwise each is reported by a `user_online` or `user_offline`. With
+   * `PRESENCE_SCOPE=contacts` nothing is batched.
    */
   presenceBatches?: boolean;
   /** Repeated in the direct answer, also in an error. */

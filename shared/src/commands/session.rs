@@ -20,8 +20,9 @@ pub const AUTHENTICATE: Spec = Spec {
             "presenceBatches",
             Kind::Boolean,
             "false",
-            "With `true`, all who come online or go offline within a quarter of a second (up to a second on large gateways) \
-             are one `presence_changed`; otherwise each of them is a `user_online` or `user_offline`. With `PRESENCE_SCOPE=contacts` there is no batch.",
+            "With `true`, one `presence_changed` reports everyone who came online or went offline within a quarter of a second (up \
+             to a second on large gateways); otherwise each is reported by a `user_online` or `user_offline`. With \
+             `PRESENCE_SCOPE=contacts` nothing is batched.",
         ),
     ],
     replies: &["auth_success"],
