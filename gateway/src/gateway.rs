@@ -70,7 +70,8 @@ pub struct Gateway {
     pub known_keys: KnownKeys,
     /// Registrations, and logins from addresses that the account was never used from, that workers are asked for.
     pub strangers: Semaphore,
-    /// When a user may open another session: twice as many at once as may be open, and a fifth of as many as may be open in a second.
+    /// When a user may open another session: twice `MAX_CONNECTIONS_PER_USER` at once (at least 20), and a fifth of it in
+    /// each second.
     pub openings: Pace<UserId>,
     /// When a user may change something else: as often at once as messages may be sent in a minute, and in each second a
     /// sixtieth of what is allowed in a minute.

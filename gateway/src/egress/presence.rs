@@ -22,7 +22,7 @@ use crate::gateway::Gateway;
 /// Rounds begin at least this far apart, and further where connections are many.
 const PERIOD: Duration = Duration::from_millis(250);
 const MAX_PERIOD: Duration = Duration::from_secs(1);
-/// The period is long enough that a gateway with no more connections than this writes to no more of them in a second.
+/// The period is as long as writing to all connections takes at this pace, within the two bounds above.
 const CONNECTIONS_PER_SECOND: u64 = 16_000;
 /// A round reaches its connections in this many steps spread over the period, so that messages do not wait until all
 /// connections are written to.
