@@ -53,6 +53,10 @@ const STRANGERS_AT_A_TIME: usize = 16;
 /// of everything.
 const FOUNDED_AT_ONCE: usize = 250;
 const FOUNDED_PER_SECOND: usize = 50;
+/// How many memberships and groups one user may end at once and in each second: what waits for a member is looked through
+/// each time, which takes the database up to some tens of milliseconds.
+const REMOVALS_AT_ONCE: usize = 4;
+const REMOVALS_PER_SECOND: usize = 20;
 
 /// Dereferences to its [`Core`], which saves a detour in the names that all parts use.
 pub struct Gateway {
@@ -78,6 +82,8 @@ pub struct Gateway {
     pub changes: Pace<UserId>,
     /// When a user may put further members into new groups.
     pub founding: Pace<UserId>,
+    /// When a user may end another membership, or delete another group.
+    pub removals: Pace<UserId>,
 
     // To the workers.
     pub lanes: Arc<LaneLoads>,
@@ -168,6 +174,7 @@ impl Gateway {
             strangers: Semaphore::new(STRANGERS_AT_A_TIME),
             changes: Pace::new(changes_at_once, command_rate_limit(&core.settings) as usize / 60, LONGEST_WAIT),
             founding: Pace::new(FOUNDED_AT_ONCE, FOUNDED_PER_SECOND, LONGEST_WAIT),
+            removals: Pace::new(REMOVALS_AT_ONCE, REMOVALS_PER_SECOND, LONGEST_WAIT),
             openings: Pace::new((2 * sessions).max(MIN_OPENINGS_AT_ONCE), sessions / 5, LONGEST_WAIT),
             lanes: LaneLoads::new(common.partitions, common.backlog_max_age),
             requests: Arc::new(Requests::new(core.clone(), enqueue.clone())),

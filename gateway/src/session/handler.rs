@@ -1,49 +1,41 @@
 //! What a connection's messages do. An unauthenticated connection has another type than an authenticated one. Answers
 //! go into the outbox; slow work becomes the session's job, one at a time.
 
-use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::task::{Context, Poll, ready};
-use std::time::Duration;
+use std::task::{Context, Poll};
 
 use shared::clock::Timestamp;
-use shared::commands::{Command, Route};
+use shared::commands::Command;
 use shared::events::answer;
 use shared::events::session::{Pong, TestResponse};
 use shared::ids::{ConversationId, UserId};
 use shared::limits::MAX_UNAUTHENTICATED_MESSAGES;
 use shared::protocol::{CloseCode, ErrorCode, Rejection, RequestId};
-use tokio::time::{Instant, Sleep};
+use tokio::time::Instant;
 use uuid::Uuid;
 use websocket::PreparedText;
 
 use crate::lanes::admit::{Admitted, not_appended};
 use crate::lanes::held_ids::KnownIds;
 
-use crate::connection::{Close, Connection, InFlight, Rest, Signals};
-use crate::gateway::{Gateway, LONGEST_WAIT};
+use crate::connection::{Close, Connection, InFlight, Rest};
+use crate::gateway::Gateway;
 use crate::limits::places::Place;
 use crate::session::authenticate::{Attempt, Looked, Verification, count_failure};
 use crate::session::decode::{Rejected, Request, decode, decode_known};
-use crate::session::inflow::READ_PAUSE_BYTES;
 use crate::session::lookup::Lookup;
 use crate::session::opening;
 use crate::session::opening::{Membership, Opened, SessionError};
 use crate::session::sign_in::{SignedIn, Source};
+use crate::session::waiting::{Next, Waiting, cost};
 
 /// Failed authentications before the connection is closed.
 const MAX_FAILURES: u8 = 5;
 /// How long after a command's deadline its sender is told that there will be no answer.
 const ANSWER_GRACE_MS: u64 = 1_000;
-/// What a connection may have in flight, measured in cost. Queries cost what their answers may weigh, so that a client
-/// which reads as fast as it can is never too slow for what it requested. Commands cost the time that they take in
-/// their lane, which others share, so that one account does not fill it.
-const MAX_COST: usize = 24;
-const PAGE_COST: usize = 6;
-const LIST_COST: usize = 12;
 /// Messages with ids that stand for nothing, which a connection may have looked up.
 const MAX_UNKNOWN_IDS: u8 = 16;
 /// Signs of typing that a connection may give in a second.
@@ -58,10 +50,7 @@ pub struct Handler {
     failures: u8,
     /// Messages before authentication.
     early_messages: u8,
-    /// Commands that wait until there is room for them, or until the first of them has its turn.
-    waiting: VecDeque<(Command, Option<RequestId>)>,
-    /// The turn of the first of them.
-    turn: Option<Pin<Box<Sleep>>>,
+    waiting: Waiting,
     lookup: Option<Box<Lookup>>,
     unknown_ids: u8,
     /// The second of the last sign of typing, and how many there were in it.
@@ -104,8 +93,7 @@ impl Handler {
             job: None,
             failures: 0,
             early_messages: 0,
-            waiting: VecDeque::new(),
-            turn: None,
+            waiting: Waiting::default(),
             lookup: None,
             unknown_ids: 0,
             typing: (0, 0),
@@ -245,20 +233,20 @@ impl Handler {
             // The client does not wait for an answer, and a typing state expires by itself.
             return;
         }
-        let cost = cost(&command, user);
-        // Nothing may overtake the waiting commands.
-        if self.waiting.is_empty() && (cost == 0 || has_room(&self.connection.signals(), cost)) {
-            match self.take_turn(user, &command) {
-                Some(wait) if wait.is_zero() => return self.command(user, command, request_id),
-                Some(wait) => self.turn = Some(Box::pin(tokio::time::sleep(wait))),
-                None => return self.too_many(&command, request_id.as_ref()),
+        let next = self.waiting.take_in(&self.gateway, &self.connection, user, (command, request_id));
+        self.go_on(user, next);
+    }
+
+    /// False if there is nothing to do for now.
+    fn go_on(&mut self, user: UserId, next: Next) -> bool {
+        match next {
+            Next::Pass((command, request_id)) => self.command(user, command, request_id),
+            Next::Refuse((command, request_id), rejection) => {
+                self.error(&rejection, Some(command.name()), request_id.as_ref());
             }
+            Next::Wait => return false,
         }
-        if self.waiting.len() >= self.gateway.settings.max_in_flight {
-            let rejection = Rejection::unavailable("Too many commands of this connection are waiting", 1);
-            return self.error(&rejection, Some(command.name()), request_id.as_ref());
-        }
-        self.waiting.push_back((command, request_id));
+        true
     }
 
     /// Counts a typing sign; more per second than a person produces are dropped.
@@ -284,54 +272,12 @@ impl Handler {
             return;
         };
         let user = session.membership.user;
-        while let Some((command, _)) = self.waiting.front()
-            && has_room(&self.connection.signals(), cost(command, user))
-            && let Poll::Ready(has_turn) = self.poll_turn(user, cx)
-            && let Some((command, request_id)) = self.waiting.pop_front()
-        {
-            if has_turn {
-                self.command(user, command, request_id);
-            } else {
-                self.too_many(&command, request_id.as_ref());
+        loop {
+            let next = self.waiting.poll_next(&self.gateway, &self.connection, user, cx);
+            if !self.go_on(user, next) {
+                return;
             }
         }
-    }
-
-    /// How long the command has to wait because of others of its user; `None` if that is too long. Messages wait for nothing,
-    /// queries are paced by the workers, and typing signs are counted.
-    fn take_turn(&self, user: UserId, command: &Command) -> Option<Duration> {
-        let (gateway, now_ms) = (&self.gateway, self.gateway.clock.now_ms());
-        match command {
-            Command::CreateGroup(group) => gateway.founding.take_several(user, 1 + group.members.len(), now_ms),
-            Command::Typing(_) => Some(Duration::ZERO),
-            command if command.is_message() || matches!(command.route(user), Route::Query) => Some(Duration::ZERO),
-            _ => gateway.changes.take(user, now_ms),
-        }
-    }
-
-    fn too_many(&self, command: &Command, request_id: Option<&RequestId>) {
-        self.gateway.metrics.rate_limited.with("changes").increment(1);
-        let retry_after = Some(LONGEST_WAIT.as_secs() as u32);
-        let rejection = Rejection::new(ErrorCode::RateLimitExceeded, "You have changed much at once");
-        self.error(&Rejection { retry_after, ..rejection }, Some(command.name()), request_id);
-    }
-
-    /// Ready once the first waiting command has its turn; false if that would take too long.
-    fn poll_turn(&mut self, user: UserId, cx: &mut Context<'_>) -> Poll<bool> {
-        if self.turn.is_none()
-            && let Some((command, _)) = self.waiting.front()
-        {
-            match self.take_turn(user, command) {
-                Some(wait) if wait.is_zero() => {}
-                Some(wait) => self.turn = Some(Box::pin(tokio::time::sleep(wait))),
-                None => return Poll::Ready(false),
-            }
-        }
-        if let Some(turn) = &mut self.turn {
-            ready!(turn.as_mut().poll(cx));
-            self.turn = None;
-        }
-        Poll::Ready(true)
     }
 
     fn command(&mut self, user: UserId, command: Command, request_id: Option<RequestId>) {
@@ -540,22 +486,6 @@ impl Handler {
         self.lookup = None;
         self.state = State::Ended;
     }
-}
-
-/// A command's share of [`MAX_COST`]: a page is bounded, a list can be larger, messages are stored together.
-fn cost(command: &Command, user: UserId) -> usize {
-    match command {
-        // Without an answer there is nothing to make room for, and no way to tell when it is done.
-        command if command.is_message() || !command.has_answer() => 0,
-        Command::GetPrivateMessages(_) | Command::GetGroupMessages(_) => PAGE_COST,
-        Command::Sync(_) | Command::CreateGroup(_) => MAX_COST,
-        command if matches!(command.route(user), Route::Query) => LIST_COST,
-        _ => 1,
-    }
-}
-
-fn has_room(signals: &Signals, cost: usize) -> bool {
-    signals.cost + cost <= MAX_COST && signals.unwritten_bytes < READ_PAUSE_BYTES
 }
 
 fn under_way() -> Rejection {

@@ -13,6 +13,7 @@ mod lookup;
 pub mod opening;
 pub mod sign_in;
 pub mod sweep;
+mod waiting;
 
 use std::future::poll_fn;
 use std::panic::AssertUnwindSafe;

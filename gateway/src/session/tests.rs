@@ -444,6 +444,29 @@ async fn who_founds_many_large_groups_waits_for_a_turn() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_removes_many_members_waits_for_a_turn() {
+    let mut test = Test::authenticated(&[]).await;
+    let group = "group_0195a4c3-0001-7a10-8c22-5b7d9e0f1a2b";
+    let started = tokio::time::Instant::now();
+    // 4 at once, and 20 in a second.
+    for user in 2..26 {
+        test.send(&json!({"type": "remove_group_member", "groupId": group, "userId": user.to_string()})).await;
+        let command = test.admitted().await.command();
+        test.publish_to_gateway(
+            &Header::Answer { connection: ConnectionId(1), command },
+            br#"{"type":"member_removed"}"#,
+        );
+        assert_eq!(test.event().await["type"], "member_removed");
+    }
+    let waited = started.elapsed();
+    assert!((Duration::from_millis(950)..Duration::from_millis(1_300)).contains(&waited), "{waited:?}");
+    while test.gateway.removals.take(UserId(1), test.gateway.clock.now_ms()).is_some() {}
+    test.send(&json!({"type": "leave_group", "groupId": group})).await;
+    let error = test.event().await;
+    assert_eq!((&error["code"], &error["retryAfter"]), (&json!("RATE_LIMIT_EXCEEDED"), &json!(10)));
+}
+
+#[tokio::test(start_paused = true)]
 async fn who_changes_much_at_once_waits_for_a_turn() {
     let mut test = Test::authenticated(&[("MESSAGE_RATE_LIMIT", "120")]).await;
     let message = "msg_0195a4c3-0001-7a10-8c22-5b7d9e0f1a2b";

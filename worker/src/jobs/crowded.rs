@@ -13,7 +13,7 @@ use crate::store::purge;
 /// How many users with too many waiting events are handled in one round; the others wait for the next one.
 const USERS_TOGETHER: i64 = 1_000;
 const EVENTS_PER_TRANSACTION: i64 = 5_000;
-/// The pause between transactions, so that the load does not delay commands.
+/// The pause between transactions: short, because a command and what comes after it may wait for the end.
 const PAUSE: Duration = Duration::from_millis(20);
 
 /// Serves the commands that wait for it.

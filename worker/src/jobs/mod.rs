@@ -8,6 +8,7 @@ pub mod presence;
 pub mod purge;
 pub mod removals;
 pub mod report;
+pub mod rest;
 pub mod retention;
 pub mod revocation;
 pub mod typing;

@@ -4,12 +4,13 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::store::session::PgSession;
 use shared::ids::{ConversationId, UserId};
 use shared::lifecycle::Lifecycle;
 
+use super::rest;
 use crate::app::App;
 use crate::store::{groups, purge};
 use crate::waiting::{self, USERS_TOGETHER};
@@ -17,15 +18,14 @@ use crate::waiting::{self, USERS_TOGETHER};
 const INTERVAL: Duration = Duration::from_secs(5);
 /// The number of messages deleted in one transaction.
 const BATCH: i64 = 2_000;
-/// The pause between transactions, so that the load does not delay members' commands.
-const PAUSE: Duration = Duration::from_millis(20);
 
 pub async fn run(app: Arc<App>, lifecycle: Lifecycle) -> anyhow::Result<()> {
     let mut ticks = lifecycle.every(INTERVAL);
     while ticks.next().await {
         while !lifecycle.is_draining() {
+            let begun = Instant::now();
             match purge_some(&app).await {
-                Ok(true) => tokio::time::sleep(PAUSE).await,
+                Ok(true) => rest::after(begun).await,
                 Ok(false) => break,
                 Err(error) => {
                     tracing::warn!(%error, "deleted messages could not be purged");

@@ -4,12 +4,13 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use shared::ids::{CommandId, CommunityId};
 use shared::lifecycle::Lifecycle;
 use uuid::Uuid;
 
+use super::rest;
 use crate::api::community_group;
 use crate::app::App;
 use crate::commands;
@@ -20,8 +21,6 @@ use crate::store::{applied, community_removals};
 use crate::webhooks::record;
 
 const INTERVAL: Duration = Duration::from_secs(1);
-/// The pause between rounds, so that the load does not delay members' commands.
-const PAUSE: Duration = Duration::from_millis(20);
 /// How many communities take turns.
 const COMMUNITIES_TOGETHER: i64 = 100;
 
@@ -33,8 +32,9 @@ pub async fn run(app: Arc<App>, lifecycle: Lifecycle) -> anyhow::Result<()> {
     let mut published = Published::new();
     while ticks.next().await {
         while !lifecycle.is_draining() {
+            let begun = Instant::now();
             match remove_some(&app, &mut published).await {
-                Ok(true) => tokio::time::sleep(PAUSE).await,
+                Ok(true) => rest::after(begun).await,
                 Ok(false) => break,
                 Err(error) => {
                     tracing::warn!(%error, "members could not be removed from a community's group");

@@ -10,8 +10,10 @@ use super::site::{Shape, Site};
 use super::target::{Figure, at, number};
 
 const DATABASE: &str = "growth";
-/// The axis of the number of processes.
+/// The axes of the number of processes, with as many unanswered messages for all of them, and for each of them: with fewer
+/// for each, batches are smaller, and cost more for each message.
 const PROCESSES: &str = "gateways + workers";
+const LOADED_PROCESSES: &str = "gateways + workers, as many unanswered messages for each";
 const GROUPS: [&str; 4] = ["gateway", "worker", "postgres", "redis"];
 
 /// One place on one axis.
@@ -32,6 +34,7 @@ pub fn measure(setup: &Setup) -> Result<Section> {
     let figure = |name: &str, share: Option<f64>| Figure::at_most(name, share.map(|share| share * 100.0), 10.0, "%");
     section.figures = vec![
         figure("cost of a message, growth from 1 + 1 to 4 + 4 processes", growth(&costs, PROCESSES)),
+        figure("the same, with as many unanswered messages for each process", growth(&costs, LOADED_PROCESSES)),
         figure("growth along the worst axis", worst_growth(&costs)),
     ];
     section.text(
@@ -49,33 +52,39 @@ fn costs(site: &mut Site, sizes: &Sizes) -> Result<Vec<Cost>> {
     let mut costs = Vec::new();
     site.create_database(DATABASE)?;
     site.add_users(DATABASE, sizes.pairs as u64 * 2)?;
-    let mut run = |site: &mut Site, axis: &'static str, at: String, shape: Shape| -> Result<()> {
+    let mut run = |site: &mut Site, axis: &'static str, at: String, shape: Shape, window: &str| -> Result<()> {
         site.reshape(DATABASE, shape)?;
-        costs.push(cost(site, sizes, axis, at)?);
+        costs.push(cost(site, sizes, axis, at, window)?);
         Ok(())
     };
     let usual = Shape::default();
-    run(site, "messages stored", "0".to_owned(), usual)?;
+    run(site, "messages stored", "0".to_owned(), usual, sizes.window)?;
     for partitions in [16, 256] {
-        run(site, "partitions", partitions.to_string(), Shape { partitions, ..usual })?;
+        run(site, "partitions", partitions.to_string(), Shape { partitions, ..usual }, sizes.window)?;
     }
     for of_a_kind in [1, 4] {
-        let shape = Shape { gateways: of_a_kind, workers: of_a_kind, ..usual };
-        run(site, PROCESSES, format!("{of_a_kind} + {of_a_kind}"), shape)?;
+        let place = format!("{of_a_kind} + {of_a_kind}");
+        run(site, PROCESSES, place, Shape::processes(of_a_kind), sizes.window)?;
     }
-    run(site, "users", (2 * sizes.pairs).to_string(), usual)?;
+    let window: usize = sizes.window.parse().context("the window")?;
+    for of_a_kind in [1, 4] {
+        let window = (window * of_a_kind).to_string();
+        let place = format!("{of_a_kind} + {of_a_kind}, {window} for each sender");
+        run(site, LOADED_PROCESSES, place, Shape::processes(of_a_kind), &window)?;
+    }
+    run(site, "users", (2 * sizes.pairs).to_string(), usual, sizes.window)?;
     site.add_users(DATABASE, sizes.grown_users)?;
-    run(site, "users", sizes.grown_users.to_string(), usual)?;
+    run(site, "users", sizes.grown_users.to_string(), usual, sizes.window)?;
     println!("==> storing {} messages", sizes.grown_messages);
     let file = site.dir().join("growth.sql");
     std::fs::write(&file, fill(sizes.grown_messages))?;
     site.postgres.run_file(DATABASE, &file)?;
-    run(site, "messages stored", sizes.grown_messages.to_string(), usual)?;
+    run(site, "messages stored", sizes.grown_messages.to_string(), usual, sizes.window)?;
     Ok(costs)
 }
 
-fn cost(site: &Site, sizes: &Sizes, axis: &'static str, place: String) -> Result<Cost> {
-    let args = ["--closed", sizes.window, "--duration", sizes.growth_for, "--warmup", "2s"];
+fn cost(site: &Site, sizes: &Sizes, axis: &'static str, place: String, window: &str) -> Result<Cost> {
+    let args = ["--closed", window, "--duration", sizes.growth_for, "--warmup", "2s"];
     let result = site.loadtest(&format!("{axis}: {place}"), "direct", 0..2 * sizes.pairs, &args)?;
     let cpu = |group: &&str| at(&result, &format!("/groups/{group}/cpu_seconds_per_1000"));
     let cpu_seconds = GROUPS.iter().map(|group| cpu(group).context("no CPU time")).sum::<Result<f64>>()?;

@@ -40,6 +40,13 @@ impl Default for Shape {
     }
 }
 
+impl Shape {
+    /// The usual one with as many gateways, and as many workers.
+    pub fn processes(of_a_kind: usize) -> Self {
+        Shape { gateways: of_a_kind, workers: of_a_kind, ..Self::default() }
+    }
+}
+
 /// What a load is sent to, and whose cost is measured in addition to that of the stores.
 pub struct Watched {
     pub urls: Vec<String>,
