@@ -308,6 +308,29 @@ async fn before_authentication_messages_are_small() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn after_authentication_messages_have_at_most_the_size_that_is_set() {
+    let harness = Harness::start(&[("MAX_PAYLOAD_SIZE", "100KiB")]).await;
+    let ping = |bytes: usize| {
+        let empty = r#"{"type":"ping","x":""}"#;
+        empty.replace(r#""""#, &format!(r#""{}""#, "x".repeat(bytes - empty.len())))
+    };
+    let mut user = harness.login(1).await;
+    user.send_text(ping(100 * 1024)).await.unwrap();
+    assert_eq!(event_type(&user.next_event(SOON).await.unwrap()), "pong");
+    user.send_text(ping(100 * 1024 + 1)).await.unwrap();
+    assert_eq!(user.wait_closed(SOON).await.unwrap().code, Some(1009));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pages_begin_at_most_as_far_back_as_is_set() {
+    let harness = Harness::start(&[("MAX_OFFSET", "7")]).await;
+    let mut user = harness.login(1).await;
+    let page = json!({"type": "get_private_messages", "recipientId": "2", "offset": 8});
+    let error = user.request(page).await.unwrap();
+    assert_eq!((&error["code"], &error["field"]), (&"VALIDATION_ERROR".into(), &"offset".into()), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn before_authentication_messages_are_few() {
     let harness = Harness::start(&[]).await;
     let mut stranger = harness.connect().open().await.unwrap();
