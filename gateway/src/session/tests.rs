@@ -529,3 +529,19 @@ async fn a_connection_does_not_fill_a_lane_and_keeps_its_order() {
     let (last, groups) = passed_on.split_last().unwrap();
     assert!(groups.iter().all(|partition| partition == &groups[0] && partition != last), "{passed_on:?}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_has_few_commands_in_progress() {
+    let react =
+        json!({"type": "add_reaction", "messageId": "msg_0195a4c3-0001-7a10-8c22-5b7d9e0f1a2b", "reaction": "+"});
+    let page = json!({"type": "get_private_messages", "recipientId": "2"});
+    for (command, in_progress) in [(react, 24), (page, 4), (json!({"type": "get_inbox"}), 2)] {
+        let mut test = Test::authenticated(&[]).await;
+        for _ in 0..30 {
+            test.send(&command).await;
+        }
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let admitted: Vec<Admitted> = std::iter::from_fn(|| test.queues.admitted.try_recv().ok()).collect();
+        assert_eq!(admitted.len(), in_progress, "{command}");
+    }
+}

@@ -496,7 +496,7 @@ async fn strangers_who_wait_are_few_and_take_no_place_of_known_users() {
     let reply = InternalReply::SignedIn { user: UserId(9), profile: profile.to_string().into_bytes() };
     assert_eq!(served(&mut harness, login("bob"), reply.clone()).await.2.status, 200);
     let mut waiting = Vec::new();
-    for _ in 0..16 {
+    for _ in 0..8 {
         let (url, register) = (harness.url.clone(), register.clone());
         let exchange = tokio::spawn(async move { exchange(&url, &register).await });
         waiting.push((exchange, harness.worker.internal("http").await.0));

@@ -1,4 +1,4 @@
-//! Bounds the hashing of passwords: a few at a time, a few waiting; further ones are rejected at once. Users who log in
+//! Bounds the hashing of passwords: one at a time, one waiting; further ones are rejected at once. Users who log in
 //! from where they did before have places of their own, which strangers cannot take.
 
 use std::sync::Arc;
@@ -8,17 +8,16 @@ use tokio::sync::{Semaphore, oneshot};
 
 use crate::error::Failure;
 
-/// One hash takes 19 MiB and tens of milliseconds.
-const HASHES_AT_A_TIME: usize = 2;
-const KNOWN_AT_A_TIME: usize = 1;
+/// For each kind of caller: one hash takes 19 MiB and keeps a processor busy for tens of milliseconds.
+const HASHES_AT_A_TIME: usize = 1;
 
 /// How many requests may wait for one of these to end. Each takes up a place for queries meanwhile, so that later ones
 /// are rejected.
 const MAX_WAITING: usize = 1;
 
 const RETRY_AFTER_SECONDS: u32 = 1;
-/// Strangers' hashes get what others leave of a busy processor, and about a seventieth of it besides.
-const STRANGERS_NICENESS: i32 = 19;
+/// How much less of a busy processor strangers' hashes get than others' work: about a tenth.
+const STRANGERS_NICENESS: i32 = 10;
 
 /// For whom a password is hashed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,6 +29,7 @@ pub enum Caller {
 }
 
 /// Permission to hash.
+#[derive(Default)]
 pub struct PasswordWork {
     strangers: Places,
     known: Places,
@@ -40,15 +40,12 @@ struct Places {
     working: Arc<Semaphore>,
 }
 
-impl Places {
-    fn new(at_a_time: usize) -> Self {
-        Places { all: Arc::new(Semaphore::new(at_a_time + MAX_WAITING)), working: Arc::new(Semaphore::new(at_a_time)) }
-    }
-}
-
-impl Default for PasswordWork {
+impl Default for Places {
     fn default() -> Self {
-        PasswordWork { strangers: Places::new(HASHES_AT_A_TIME), known: Places::new(KNOWN_AT_A_TIME) }
+        Places {
+            all: Arc::new(Semaphore::new(HASHES_AT_A_TIME + MAX_WAITING)),
+            working: Arc::new(Semaphore::new(HASHES_AT_A_TIME)),
+        }
     }
 }
 
