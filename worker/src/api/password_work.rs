@@ -2,6 +2,7 @@
 //! from where they did before have places of their own, which strangers cannot take.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use shared::protocol::Rejection;
 use tokio::sync::{Semaphore, oneshot};
@@ -18,6 +19,8 @@ const MAX_WAITING: usize = 1;
 const RETRY_AFTER_SECONDS: u32 = 1;
 /// How much less of a busy processor strangers' hashes get than others' work: about a tenth.
 const STRANGERS_NICENESS: i32 = 10;
+/// After a stranger's hash there is none for as long as it took, and at most for this time.
+const LONGEST_REST: Duration = Duration::from_millis(200);
 
 /// For whom a password is hashed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,8 +76,13 @@ impl PasswordWork {
                 // Of this thread only. If it is not allowed, the others wait a little longer.
                 let _ = rustix::process::nice(STRANGERS_NICENESS);
             }
+            let begun = Instant::now();
             // The request may be gone.
             let _ = end.send(work());
+            if caller == Caller::Stranger {
+                // So that however many ask, half of the time no processor is busy with them.
+                std::thread::sleep(begun.elapsed().min(LONGEST_REST));
+            }
             drop((permit, place));
         };
         std::thread::Builder::new().name("password".to_owned()).spawn(hash).map_err(anyhow::Error::from)?;
