@@ -46,7 +46,7 @@ const MIN_OPENINGS_AT_ONCE: usize = 20;
 const MIN_CHANGES_AT_ONCE: usize = 100;
 /// How long a session, a new group or another change may wait because of others of its user.
 pub const LONGEST_WAIT: Duration = Duration::from_secs(10);
-/// How many strangers' passwords workers are asked to hash at a time. A worker takes two, and turning the others away here
+/// How many strangers' passwords workers are asked to hash at a time. A worker takes four, and turning the others away here
 /// spares them the way there and back.
 const STRANGERS_AT_A_TIME: usize = 8;
 /// How many members one user may put into new groups at once and in each second: a group of 50 costs a few milliseconds

@@ -1,4 +1,4 @@
-//! Bounds the hashing of passwords: one at a time, one waiting; further ones are rejected at once. Users who log in
+//! Bounds the hashing of passwords: one at a time, three waiting; further ones are rejected at once. Users who log in
 //! from where they did before have places of their own, which strangers cannot take.
 
 use std::sync::Arc;
@@ -14,7 +14,7 @@ const HASHES_AT_A_TIME: usize = 1;
 
 /// How many requests may wait for one of these to end. Each takes up a place for queries meanwhile, so that later ones
 /// are rejected.
-const MAX_WAITING: usize = 1;
+const MAX_WAITING: usize = 3;
 
 const RETRY_AFTER_SECONDS: u32 = 1;
 /// How much less of a busy processor strangers' hashes get than others' work: about a tenth.
