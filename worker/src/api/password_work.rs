@@ -19,7 +19,7 @@ const MAX_WAITING: usize = 3;
 const RETRY_AFTER_SECONDS: u32 = 1;
 /// How much less of a busy processor strangers' hashes get than others' work: about a tenth.
 const STRANGERS_NICENESS: i32 = 10;
-/// After a stranger's hash there is none for as long as it took, and at most for this time.
+/// After hashing for a stranger, a worker waits as long again before the next one, but no longer than this.
 const LONGEST_REST: Duration = Duration::from_millis(200);
 
 /// For whom a password is hashed.
@@ -80,7 +80,7 @@ impl PasswordWork {
             // The request may be gone.
             let _ = end.send(work());
             if caller == Caller::Stranger {
-                // So that however many ask, half of the time no processor is busy with them.
+                // However many ask, this worker is busy with them half of the time at most.
                 std::thread::sleep(begun.elapsed().min(LONGEST_REST));
             }
             drop((permit, place));

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 /// The work then takes at most a quarter of one database connection's time.
 const FACTOR: u32 = 3;
 const LEAST: Duration = Duration::from_millis(20);
-/// A part that waited for something else is no reason to rest for longer.
+/// A part that took longer will have waited for a lock, not worked.
 const MOST: Duration = Duration::from_secs(1);
 
 /// Rests after a part that was begun then.
