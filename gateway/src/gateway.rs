@@ -80,6 +80,8 @@ pub struct Gateway {
     /// When a user may change something else: as often at once as messages may be sent in a minute, and in each second a
     /// sixtieth of what is allowed in a minute.
     pub changes: Pace<UserId>,
+    /// When a user may edit another message, which is stored three times over: as often as one may send a message.
+    pub edits: Pace<UserId>,
     /// When a user may put further members into new groups.
     pub founding: Pace<UserId>,
     /// When a user may end another membership, or delete another group.
@@ -173,6 +175,7 @@ impl Gateway {
             known_keys: KnownKeys::default(),
             strangers: Semaphore::new(STRANGERS_AT_A_TIME),
             changes: Pace::new(changes_at_once, command_rate_limit(&core.settings) as usize / 60, LONGEST_WAIT),
+            edits: Pace::new(changes_at_once, core.settings.message_rate_limit as usize / 60, LONGEST_WAIT),
             founding: Pace::new(FOUNDED_AT_ONCE, FOUNDED_PER_SECOND, LONGEST_WAIT),
             removals: Pace::new(REMOVALS_AT_ONCE, REMOVALS_PER_SECOND, LONGEST_WAIT),
             openings: Pace::new((2 * sessions).max(MIN_OPENINGS_AT_ONCE), sessions / 5, LONGEST_WAIT),

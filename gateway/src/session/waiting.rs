@@ -112,6 +112,7 @@ fn take_turn(gateway: &Gateway, user: UserId, command: &Command) -> Option<Durat
         Command::RemoveGroupMember(_) | Command::BanMember(_) | Command::LeaveGroup(_) | Command::DeleteGroup(_) => {
             gateway.removals.take(user, now_ms)
         }
+        Command::EditMessage(_) | Command::EditGroupMessage(_) => gateway.edits.take(user, now_ms),
         Command::Typing(_) => Some(Duration::ZERO),
         command if command.is_message() || matches!(command.route(user), Route::Query) => Some(Duration::ZERO),
         _ => gateway.changes.take(user, now_ms),

@@ -116,7 +116,7 @@ settings! {
         report_limit: u32 = "REPORT_LIMIT", integer(1, 1_000_000), default("100");
         /// Deliveries to members of large groups (of 100 and more) that a user may cause per minute: a message, a reaction or a typing sign counts once for every member, and a mention of everyone five times more. Each worker counts separately.
         deliveries_per_minute: u32 = "DELIVERIES_PER_MINUTE", integer(100, 1_000_000_000), default("300000");
-        /// Maximum number of events that wait for a user. Older ones are dropped; clients get what they missed with `sync` or from the history.
+        /// Maximum number of events that wait for a user, and of those that a conversation keeps for all its participants. Older ones are dropped; clients get what they missed with `sync` or from the history.
         waiting_events_per_user: u32 = "WAITING_EVENTS_PER_USER", integer(100, 10_000_000), default("10000");
         /// How many users `get_online_users` lists; the caller's contacts come first.
         online_users_limit: u32 = "ONLINE_USERS_LIMIT", integer(1, 10_000), default("1000");

@@ -241,7 +241,7 @@ async fn store_shared<E: Event>(
     let conversation = ConversationId::Group(group);
     let stored =
         NewSharedEvent { event_id: EventId(event_id), conversation, version, actor: None, about: None, body: &body };
-    shared_events::insert_event(db, &stored).await?;
+    shared_events::insert_event(db, &stored, app.max_waiting_events()).await?;
     Ok(event_id)
 }
 

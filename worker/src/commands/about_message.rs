@@ -30,7 +30,7 @@ impl Context<'_> {
         let body = self.app.keyring.seal_blob(event_id, &events::durable(event, event_id));
         let (actor, about) = (Some(self.caller()), Some(found.message_id()));
         let stored = NewSharedEvent { event_id: EventId(event_id), conversation, version, actor, about, body: &body };
-        shared_events::insert_event(self.db, &stored).await?;
+        shared_events::insert_event(self.db, &stored, self.app.max_waiting_events()).await?;
         for audience in participants(conversation) {
             outcome.durable_except(audience, event_id, event, Some(self.envelope.reply_to), hidden_from.clone());
         }

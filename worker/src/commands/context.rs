@@ -187,7 +187,7 @@ impl Context<'_> {
         let actor = Some(self.caller());
         let stored =
             NewSharedEvent { event_id: EventId(event_id), conversation, version, actor, about: None, body: &body };
-        shared_events::insert_event(self.db, &stored).await?;
+        shared_events::insert_event(self.db, &stored, self.app.max_waiting_events()).await?;
         Ok(())
     }
 

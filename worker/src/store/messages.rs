@@ -49,16 +49,14 @@ pub async fn update_content(db: &mut PgSession, message: MessageId, new: &NewCon
 /// Its id is remembered, so that a redelivered send does not restore it.
 pub async fn delete_message(db: &mut PgSession, message: MessageId) -> sqlx::Result<i64> {
     sqlx::query_scalar!(
-        "WITH gone AS (DELETE FROM private_messages WHERE message_id = $1 RETURNING conversation_id, seq, version),
+        "WITH gone AS (DELETE FROM private_messages WHERE message_id = $1 RETURNING conversation_id, seq),
          reactions AS (DELETE FROM message_reactions WHERE message_id = $1),
          hidden AS (DELETE FROM message_deletions WHERE message_id = $1),
          remembered AS (INSERT INTO applied_commands (command_id) SELECT $1 FROM gone ON CONFLICT DO NOTHING),
          told AS (DELETE FROM event_log WHERE message_id = $1 OR event_id = $1 RETURNING event_id),
          queued AS (DELETE FROM event_queue q USING told WHERE q.event_id = told.event_id),
          shared AS (
-             UPDATE conversation_changes c SET event_id = NULL, actor_id = NULL, about = NULL, body = NULL FROM gone
-             WHERE c.conversation_id = gone.conversation_id AND c.version > coalesce(gone.version, 0)
-                 AND c.event_id IS NOT NULL AND c.about = $1
+             UPDATE conversation_changes SET event_id = NULL, actor_id = NULL, about = NULL, body = NULL WHERE about = $1
          ),
          raised AS (
              UPDATE conversations c SET message_count = c.message_count - 1, version = c.version + 1,

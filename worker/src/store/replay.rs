@@ -19,7 +19,8 @@ pub struct MissedMessage {
 
 /// The newest `limit` missed messages of each conversation of these users, by conversation and number. A user's own and
 /// hidden messages are left out. If a user missed very many, only the most recently active conversations are read,
-/// until they hold several times the limit, so that the work is bounded by the limit however much was missed.
+/// until they hold several times the limit, and in each no more than ten times as many messages as the limit, so that the
+/// work is bounded by the limit however much was missed or left out.
 pub async fn list_missed_messages(
     db: &mut PgSession,
     users: &[UserId],
@@ -41,9 +42,12 @@ pub async fn list_missed_messages(
                        SELECT FROM group_chats g WHERE g.group_id = m.conversation_id AND g.deleted_at IS NULL))
            ) m
            CROSS JOIN LATERAL (
-               SELECT p.message_id, p.seq, p.version, p.created_at FROM private_messages p
-               WHERE p.conversation_id = m.conversation_id AND p.seq > m.after
-                   AND p.sender_id <> m.user_id
+               SELECT p.message_id, p.seq, p.version, p.created_at FROM (
+                   SELECT p.message_id, p.seq, p.version, p.created_at, p.sender_id FROM private_messages p
+                   WHERE p.conversation_id = m.conversation_id AND p.seq > m.after
+                   ORDER BY p.seq DESC LIMIT 10 * $2::bigint
+               ) p
+               WHERE p.sender_id <> m.user_id
                    AND NOT EXISTS (SELECT FROM message_deletions d
                                    WHERE d.user_id = m.user_id AND d.conversation_id = m.conversation_id AND d.seq = p.seq)
                ORDER BY p.seq DESC LIMIT $2

@@ -22,20 +22,27 @@ pub struct NewSharedEvent<'a> {
 }
 
 /// Stores an event with its change. The transaction has raised the conversation's version, so no other transaction
-/// stores one meanwhile. The actor's delivered version moves forward if the actor had received everything before.
+/// stores one meanwhile. The actor's delivered version moves forward if the actor had received everything before. The
+/// conversation keeps its newest `kept` events, or up to a tenth more.
 ///
 /// # Errors
 /// `RowNotFound` when the change has no row.
-pub async fn insert_event(db: &mut PgSession, event: &NewSharedEvent<'_>) -> sqlx::Result<()> {
-    let stored = sqlx::query!(
+pub async fn insert_event(db: &mut PgSession, event: &NewSharedEvent<'_>, kept: i64) -> sqlx::Result<()> {
+    let count = sqlx::query_scalar!(
         "WITH before AS (SELECT told_version FROM conversations WHERE conversation_id = $1),
-         told AS (UPDATE conversations SET told_version = $2, told_at = now() WHERE conversation_id = $1),
+         told AS (
+             UPDATE conversations SET told_version = $2, told_at = now(), told_count = told_count + 1
+             WHERE conversation_id = $1 RETURNING told_count
+         ),
          own AS (
              UPDATE conversation_members m SET delivered_version = $2 FROM before
              WHERE m.user_id = $3 AND m.conversation_id = $1 AND m.delivered_version >= before.told_version
+         ),
+         stored AS (
+             UPDATE conversation_changes SET event_id = $4, actor_id = $3, about = $5, body = $6
+             WHERE conversation_id = $1 AND version = $2 RETURNING version
          )
-         UPDATE conversation_changes SET event_id = $4, actor_id = $3, about = $5, body = $6
-         WHERE conversation_id = $1 AND version = $2",
+         SELECT told_count FROM told, stored",
         event.conversation.to_string(),
         event.version,
         event.actor.map(|actor| actor.0),
@@ -43,9 +50,41 @@ pub async fn insert_event(db: &mut PgSession, event: &NewSharedEvent<'_>) -> sql
         event.about.map(|message| message.0),
         event.body
     )
+    .fetch_one(&mut *db)
+    .await?;
+    let spare = kept / 10;
+    if i64::from(count) > kept + spare {
+        delete_surplus(db, event.conversation, kept, 2 * spare).await?;
+    }
+    Ok(())
+}
+
+/// Counts a conversation's events, and deletes the oldest of them beyond the newest `kept`, up to `limit`. Their changes
+/// stay.
+async fn delete_surplus(db: &mut PgSession, conversation: ConversationId, kept: i64, limit: i64) -> sqlx::Result<()> {
+    sqlx::query!(
+        "WITH counted AS MATERIALIZED (
+             SELECT count(*) AS events FROM (
+                 SELECT FROM conversation_changes WHERE conversation_id = $1 AND event_id IS NOT NULL
+                 LIMIT $2::bigint + $3::bigint
+             ) stored
+         ),
+         oldest AS MATERIALIZED (
+             SELECT version FROM conversation_changes WHERE conversation_id = $1 AND event_id IS NOT NULL
+             ORDER BY version LIMIT (SELECT greatest(events - $2, 0) FROM counted)
+         ),
+         forgotten AS (
+             UPDATE conversation_changes SET event_id = NULL, actor_id = NULL, about = NULL, body = NULL
+             WHERE conversation_id = $1 AND version IN (SELECT version FROM oldest)
+         )
+         UPDATE conversations SET told_count = least(counted.events, $2) FROM counted WHERE conversation_id = $1",
+        conversation.to_string(),
+        kept,
+        limit
+    )
     .execute(db)
     .await?;
-    if stored.rows_affected() == 1 { Ok(()) } else { Err(sqlx::Error::RowNotFound) }
+    Ok(())
 }
 
 /// A shared event that a user missed.

@@ -145,16 +145,25 @@ pub async fn list_contacts_by_prefix(
     typed(users)
 }
 
-/// Blocks a user; repeating it changes nothing.
-pub async fn insert_block(db: &mut PgSession, blocker: UserId, blocked: UserId) -> sqlx::Result<()> {
-    sqlx::query!(
-        "INSERT INTO blocked_relationships (blocker_id, blocked_id) VALUES ($1, $2) ON CONFLICT DO NOTHING",
+/// Blocks a user; repeating it changes nothing. Returns false, with nothing changed, if the blocker already blocks `most` users.
+pub async fn insert_block(db: &mut PgSession, blocker: UserId, blocked: UserId, most: i64) -> sqlx::Result<bool> {
+    sqlx::query_scalar!(
+        r#"WITH room AS MATERIALIZED (
+               SELECT count(*) < $3::bigint AS is_left FROM (
+                   SELECT FROM blocked_relationships WHERE blocker_id = $1 AND blocked_id <> $2 LIMIT $3::bigint
+               ) others
+           ),
+           blocked AS (
+               INSERT INTO blocked_relationships (blocker_id, blocked_id) SELECT $1, $2 FROM room WHERE is_left
+               ON CONFLICT DO NOTHING
+           )
+           SELECT is_left AS "is_left!" FROM room"#,
         blocker.0,
-        blocked.0
+        blocked.0,
+        most
     )
-    .execute(db)
-    .await?;
-    Ok(())
+    .fetch_one(db)
+    .await
 }
 
 pub async fn delete_block(db: &mut PgSession, blocker: UserId, blocked: UserId) -> sqlx::Result<()> {

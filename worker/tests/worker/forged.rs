@@ -10,7 +10,7 @@ use shared::clock::Timestamp;
 use shared::ids::{ConversationId, TokenId, UserId};
 use shared::redis::dead_letters::DeadLetters;
 use shared::redis::keys::Channel;
-use shared::stream::{Envelope, FIELD, HttpRequest, Internal, InternalReply};
+use shared::stream::{Envelope, FIELD, HttpRequest, Internal, InternalReply, SignIn};
 use shared::wire::{Wire, WireFormat};
 
 use crate::harness::{Harness, Prepared};
@@ -101,8 +101,27 @@ async fn what_is_added_again_after_its_time_is_not_carried_out() {
         let reply = postcard::from_bytes(&reply.payload).unwrap();
         assert!(matches!(reply, InternalReply::Http { status: 503, .. }), "{reply:?}");
     }
+    // Nobody is told of a session request that is too late: its gateway has given up.
+    let sign_in = SignIn {
+        token_id: TokenId("alices".to_owned()),
+        expires_at: Timestamp::now().plus(Duration::from_secs(60)),
+        user_agent: None,
+        address: "192.0.2.1".to_owned(),
+    };
+    let requests = [Internal::RecordSignIn(sign_in), crate::sessions::resume(1)];
+    let mut too_late = Vec::new();
+    for request in requests {
+        let mut prepared = harness.prepare_internal(alice, request);
+        prepared.envelope.deadline = Timestamp(Timestamp::now().0 - 61_000);
+        harness.append(&prepared).await;
+        too_late.push(shared::publication::Header::Internal { command: prepared.envelope.id });
+        while harness.redis.xlen::<u64, _>(harness.keys.queries()).await.unwrap() > 0 {}
+    }
+    // What was published before it has arrived, too.
+    harness.internal(alice, Internal::Authenticate { token_id: TokenId("alices".to_owned()) }).await;
+    assert!(!harness.published().iter().any(|published| too_late.contains(&published.header)));
     let done = "SELECT (SELECT count(*) FROM private_messages) + (SELECT count(*) FROM message_reactions)
-        + (SELECT count(*) FROM communities) + (SELECT count(*) FROM jwt_revocation)
+        + (SELECT count(*) FROM communities) + (SELECT count(*) FROM jwt_revocation) + (SELECT count(*) FROM sign_ins)
         + (SELECT count(*) FROM users_auth WHERE username = 'eve')";
     let done: i64 = sqlx::query_scalar(done).fetch_one(&harness.db).await.unwrap();
     assert_eq!(done, 1, "the message from before");

@@ -3,6 +3,7 @@
 
 mod before_send;
 mod blocking;
+mod bounds;
 mod changes;
 mod communities;
 mod community_removals;

@@ -30,7 +30,7 @@ fn statement(words: &str) -> String {
 
 /// The number of buffers that the statement touches with these arguments, for the worse of the two ways to plan a
 /// prepared statement.
-async fn buffers(harness: &Harness, words: &str, arguments: &str) -> u64 {
+pub async fn buffers(harness: &Harness, words: &str, arguments: &str) -> u64 {
     let mut worst = 0;
     for mode in ["force_custom_plan", "force_generic_plan"] {
         let mut session = harness.db.acquire().await.unwrap();
@@ -49,23 +49,23 @@ async fn buffers(harness: &Harness, words: &str, arguments: &str) -> u64 {
     worst
 }
 
-async fn run(harness: &Harness, statements: &[&str]) {
+pub async fn run(harness: &Harness, statements: &[&str]) {
     for statement in statements {
         sqlx::raw_sql(statement).execute(&harness.db).await.unwrap_or_else(|error| panic!("{statement}: {error}"));
     }
 }
 
 /// What the worker's statements have cost the database since it was made.
-struct Cost {
+pub struct Cost {
     /// Touched, of tables and indexes.
-    blocks: i64,
+    pub blocks: i64,
     /// Of changes, whether by an index or not.
-    changes: i64,
+    pub changes: i64,
     /// In statements, those of background jobs among them.
-    active_ms: f64,
+    pub active_ms: f64,
 }
 
-async fn cost(harness: &Harness) -> Cost {
+pub async fn cost(harness: &Harness) -> Cost {
     // What a session did is counted at its end at the latest.
     let end = "SELECT count(pg_terminate_backend(pid, 5000)) FROM pg_stat_activity
                WHERE datname = current_database() AND application_name = 'chat-worker'";
@@ -82,7 +82,7 @@ async fn cost(harness: &Harness) -> Cost {
 }
 
 /// Users with ids from 1000 on, named `u01000`, `u01001`…
-async fn add_users(harness: &Harness, count: u32) {
+pub async fn add_users(harness: &Harness, count: u32) {
     let last = 999 + count;
     let insert = format!(
         "INSERT INTO users_auth (user_id, username, email)
@@ -93,7 +93,7 @@ async fn add_users(harness: &Harness, count: u32) {
 
 /// Adds one message from each of the first `count` of them to this user, a minute apart, newest first; every second one
 /// is read.
-async fn add_conversations(harness: &Harness, user: UserId, count: u32) {
+pub async fn add_conversations(harness: &Harness, user: UserId, count: u32) {
     let last = 999 + count;
     let each = format!("generate_series(1000, {last}) n CROSS JOIN LATERAL (SELECT 'conv_{user}_' || n AS id) c");
     let at = "now() - n * interval '1 minute'";

@@ -3,6 +3,7 @@
 
 mod answer;
 mod lane;
+mod receipts;
 mod requests;
 
 use std::collections::BTreeMap;
@@ -14,12 +15,13 @@ use shared::clock::Timestamp;
 use shared::lifecycle::Lifecycle;
 use shared::redis::lanes::{self, RawEntry};
 use shared::redis::redirect::keyed;
-use shared::stream;
+use shared::stream::{self, Body, Envelope, Internal};
 use shared::wire::DecodeError;
 use tokio::sync::Semaphore;
 
 use self::answer::GROUP;
 use self::lane::{Lane, SESSION_CONCURRENCY};
+use self::receipts::Receipts;
 use self::requests::{READ_COUNT, Requests, Sorted};
 use crate::app::App;
 use crate::consume::under_way::UnderWay;
@@ -34,12 +36,15 @@ const CLAIM_INTERVAL: Duration = Duration::from_millis(500);
 const RETRY_PAUSE: Duration = Duration::from_millis(100);
 /// An entry that no worker knows is passed around at most this often, until its deadline.
 const PUT_BACK_AFTER: Duration = Duration::from_millis(100);
+/// So far apart the clocks of a gateway and a worker may be without anybody's session depending on it.
+const MAX_SKEW: Duration = Duration::from_secs(60);
 
 pub struct Queries {
     app: Arc<App>,
     reader: Client,
     lane: Arc<Lane>,
     sessions: Arc<Semaphore>,
+    receipts: Receipts,
     under_way: UnderWay,
 }
 
@@ -48,7 +53,8 @@ impl Queries {
         let reader = app.redis_options.blocking_client(MAX_BLOCK, lifecycle)?;
         let lane = Arc::new(Lane::new(app.clone(), lifecycle));
         let sessions = Arc::new(Semaphore::new(SESSION_CONCURRENCY));
-        Ok(Queries { app, reader, lane, sessions, under_way: UnderWay::default() })
+        let receipts = Receipts::new(app.clone(), lifecycle, sessions.clone());
+        Ok(Queries { app, reader, lane, sessions, receipts, under_way: UnderWay::default() })
     }
 
     /// Runs until the drain, then waits for the work in progress.
@@ -73,11 +79,16 @@ impl Queries {
                     self.lane.push(user, work, taken);
                     continue;
                 }
+                if work.are_receipts() {
+                    self.receipts.push(work, taken);
+                    continue;
+                }
                 // No more at a time than allowed; other workers may take what has not been read.
                 let Ok(permit) = self.sessions.clone().acquire_owned().await else { return Ok(()) };
                 lifecycle.track(answer::run(self.app.clone(), stream.clone(), work, taken, permit));
             }
         }
+        self.receipts.drain().await;
         let _sessions = self.sessions.acquire_many(SESSION_CONCURRENCY as u32).await;
         self.lane.drain().await;
         Ok(())
@@ -124,6 +135,14 @@ impl Queries {
         let mut sorted = Sorted::default();
         for raw in entries {
             match self.app.wire.open_entry(&stream, &raw.entry) {
+                Ok((envelope, body)) if is_over(&envelope, &body) => {
+                    tracing::debug!(
+                        entry_id = raw.id,
+                        request = envelope.name,
+                        "a session request is too late; dropped"
+                    );
+                    sorted.drop_entry(raw.id);
+                }
                 Ok((envelope, body)) => sorted.add(raw.id, envelope, body),
                 Err(DecodeError::TooNew { deadline }) if Timestamp::now() <= deadline => {
                     self.app.metrics.too_new_entries.increment(1);
@@ -139,6 +158,13 @@ impl Queries {
         }
         sorted.into_work()
     }
+}
+
+/// True for a session request after its time: its gateway has given up, so somebody has added it again. The deadlines of
+/// queries and HTTP requests are checked when they are carried out, because these are told.
+fn is_over(envelope: &Envelope, body: &Body) -> bool {
+    let Body::Internal(internal) = body else { return false };
+    !matches!(internal, Internal::Http(_)) && Timestamp::now() > envelope.deadline.plus(MAX_SKEW)
 }
 
 /// This worker's name among the readers of the lane.

@@ -54,6 +54,11 @@ impl Requests {
         }
     }
 
+    /// True for what nobody waits for: receipts, and entries that are only acknowledged.
+    pub fn are_receipts(&self) -> bool {
+        matches!(self, Requests::Session(Kind::Receipts, _))
+    }
+
     pub fn trace(&self) -> Option<TraceContext> {
         match self {
             Requests::Query(query) => query.0.trace,

@@ -51,10 +51,13 @@ pub enum Attack {
     Typing,
     Flapping,
     OnlineUsers,
+    Edits,
+    HiddenMessages,
+    Receipts,
 }
 
 impl Attack {
-    pub const ALL: [Attack; 19] = [
+    pub const ALL: [Attack; 22] = [
         Attack::LargePages,
         Attack::Syncs,
         Attack::DeepOffsets,
@@ -74,6 +77,9 @@ impl Attack {
         Attack::Typing,
         Attack::Flapping,
         Attack::OnlineUsers,
+        Attack::Edits,
+        Attack::HiddenMessages,
+        Attack::Receipts,
     ];
 
     pub fn name(self) -> &'static str {
@@ -97,6 +103,9 @@ impl Attack {
             Attack::Typing => "typing",
             Attack::Flapping => "flapping",
             Attack::OnlineUsers => "online_users",
+            Attack::Edits => "edits",
+            Attack::HiddenMessages => "hidden_messages",
+            Attack::Receipts => "receipts",
         }
     }
 }
@@ -159,6 +168,17 @@ impl Stage {
             }
             Attack::Flapping => self.flapping(ends_at).await,
             Attack::OnlineUsers => self.repeat(25, &[json!({"type": "get_online_users"})], ends_at).await,
+            Attack::Edits => {
+                // What JSON writes in six characters each.
+                let text = "\u{1}".repeat(5_000);
+                let edit = json!({"type": "edit_message", "messageId": self.written, "content": text});
+                self.repeat(25, &[edit], ends_at).await
+            }
+            Attack::HiddenMessages => {
+                let lists = ["get_inbox", "get_conversations"].map(|kind| json!({"type": kind}));
+                self.repeat_as(&self.hider, 5, &lists, ends_at).await
+            }
+            Attack::Receipts => self.receipts(ends_at).await,
         }
     }
 
@@ -174,9 +194,13 @@ impl Stage {
 
     /// Sends the same commands from many connections, as often as they are answered, whatever the answers.
     async fn repeat(&self, pipelined: usize, commands: &[Value], ends_at: Instant) -> Result<()> {
+        self.repeat_as(&self.attacker, pipelined, commands, ends_at).await
+    }
+
+    async fn repeat_as(&self, user: &User, pipelined: usize, commands: &[Value], ends_at: Instant) -> Result<()> {
         let mut attacking = JoinSet::new();
         for _ in 0..CONNECTIONS {
-            let (mut client, commands) = (self.connection(&self.attacker).await?, commands.to_vec());
+            let (mut client, commands) = (self.connection(user).await?, commands.to_vec());
             attacking.spawn(async move {
                 let mut next = 0;
                 while Instant::now() < ends_at {
@@ -323,6 +347,32 @@ impl Stage {
             idle.push(socket);
         }
         tokio::time::sleep_until(ends_at).await;
+        Ok(())
+    }
+
+    /// Confirms every second one of many events, the newest first, on connections that come and go: what is confirmed is
+    /// passed on when one ends.
+    async fn receipts(&self, ends_at: Instant) -> Result<()> {
+        let mut attacking = JoinSet::new();
+        for place in 0..CONNECTIONS {
+            let (connect, token, told) = (self.connect(&self.hider), self.hider.token.clone(), self.told.clone());
+            attacking.spawn(async move {
+                let gaps: Vec<Value> = told.iter().rev().skip(place + 1).step_by(2).cloned().collect();
+                for events in gaps.chunks(100).cycle() {
+                    if Instant::now() >= ends_at {
+                        break;
+                    }
+                    let mut client = connect.clone().open().await?;
+                    let session = json!({"token": token, "acks": true});
+                    if let Ok(Ok(_)) = tokio::time::timeout_at(ends_at, client.authenticate_with(session)).await {
+                        client.send(json!({"type": "ack", "events": events})).await?;
+                    }
+                    client.close().await;
+                }
+                Ok::<_, client::Error>(())
+            });
+        }
+        while attacking.join_next().await.is_some() {}
         Ok(())
     }
 

@@ -1,5 +1,5 @@
 //! A fleet with what attacks need: long conversations, a community, a user who missed very much, groups whose members
-//! missed very much.
+//! missed very much, and a user who hid very much.
 
 use anyhow::{Context as _, Result};
 use client::{Client, Connect};
@@ -19,6 +19,9 @@ const ONLINE: usize = 100_000;
 /// Groups of the strangers, and events of each that wait for each of them: within `WAITING_EVENTS_PER_USER` together.
 const CROWDED_GROUPS: usize = 8;
 const WAITING: usize = 1_000;
+/// Messages that the attacker's fourth account hid, and events of a conversation that it did not confirm: `WAITING_EVENTS_PER_USER`.
+const HIDDEN: usize = 20_000;
+const TOLD: usize = 10_000;
 /// Users who sign in during the attacks.
 const VISITORS: usize = 200;
 
@@ -40,6 +43,11 @@ pub struct Stage {
     pub crowded: Vec<Value>,
     /// Users whom the attacker does not know.
     pub unknown: Vec<User>,
+    /// The attacker's fourth account, which hid [`HIDDEN`] messages, and whom events wait for.
+    pub hider: User,
+    pub told: Vec<Value>,
+    /// A message of the attacker.
+    pub written: Value,
     /// With bystanders among its members, and the attacker.
     pub community: Value,
     /// A message in it.
@@ -91,18 +99,19 @@ pub async fn login(deployment: &Deployment, user: &User) -> Result<Client> {
 impl Stage {
     pub async fn set() -> Result<Stage> {
         let deployment = Deployment::start("hostile", options()?)?;
-        let [attacker, partner, confidant, returner, owner] =
-            deployment.users(["attacker", "partner", "confidant", "returner", "owner"])?;
+        let [attacker, partner, confidant, returner, owner, hider] =
+            deployment.users(["attacker", "partner", "confidant", "returner", "owner", "hider"])?;
         let visitors = deployment.many_users("visitor", VISITORS)?;
         let unknown = deployment.many_users("unknown", VISITORS)?;
         let bystanders = deployment.many_users("bystander", 2 * BYSTANDERS)?;
         let strangers = deployment.many_users("stranger", STRANGERS)?;
         let text = "\u{8a9e}".repeat(5_000);
         write(login(&deployment, &partner).await?, attacker.id, &text, 200).await?;
-        for (writer, reader) in [(&attacker, &confidant), (&confidant, &returner)] {
+        for (writer, reader) in [(&attacker, &confidant), (&confidant, &returner), (&confidant, &hider)] {
             write(login(&deployment, writer).await?, reader.id, "the first", 1).await?;
             deepen(&deployment, &client::conversation_id(writer.id, reader.id))?;
         }
+        let told = hide_and_tell(&deployment, &client::conversation_id(confidant.id, hider.id), &hider)?;
         // What is replayed can be read.
         let mut writing = JoinSet::new();
         for stranger in strangers.iter().take(6) {
@@ -117,6 +126,8 @@ impl Stage {
         populate(&deployment, group.as_str().context("a group")?)?;
         let say = json!({"type": "send_group_message", "groupId": group, "content": "welcome"});
         let said = founder.request_ok(say).await?["messageId"].clone();
+        let say = json!({"type": "send_private_message", "recipientId": partner.id, "content": "the first"});
+        let written = founder.request_ok(say).await?["messageId"].clone();
         let crowded = crowd(&deployment, &owner, &strangers).await?;
         Ok(Stage {
             deployment,
@@ -130,6 +141,9 @@ impl Stage {
             owner,
             crowded,
             unknown,
+            hider,
+            told,
+            written,
             community: group,
             said,
         })
@@ -157,6 +171,25 @@ fn deepen(deployment: &Deployment, conversation: &str) -> Result<()> {
          ANALYZE private_messages"
     ))?;
     Ok(())
+}
+
+/// Lets the user hide the newest messages of a conversation, and wait for events of it, which nobody could read; returns
+/// their ids.
+fn hide_and_tell(deployment: &Deployment, conversation: &str, user: &User) -> Result<Vec<Value>> {
+    let event = |n: usize| format!("00000000-0000-7000-8000-{n:012}");
+    deployment.sql(&format!(
+        "INSERT INTO message_deletions (user_id, conversation_id, seq, message_id, version) \
+         SELECT {0}, conversation_id, seq, message_id, 1 FROM private_messages \
+         WHERE conversation_id = '{conversation}' AND seq > {DEEP} - {HIDDEN}; \
+         INSERT INTO conversation_changes (conversation_id, version, kind, event_id, body) \
+         SELECT '{conversation}', {DEEP} + n, 1, ('00000000-0000-7000-8000-' || lpad(n::text, 12, '0'))::uuid, '' \
+         FROM generate_series(1, {TOLD}) AS n; \
+         UPDATE conversations SET version = {DEEP} + {TOLD}, told_version = {DEEP} + {TOLD}, told_at = now() \
+         WHERE conversation_id = '{conversation}'; \
+         ANALYZE message_deletions; ANALYZE conversation_changes",
+        user.id
+    ))?;
+    Ok((1..=TOLD).map(|n| Value::from(event(n))).collect())
 }
 
 /// Makes groups of the strangers, who missed much in each, which nobody could read.
