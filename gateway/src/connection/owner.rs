@@ -101,10 +101,8 @@ impl Connection {
     pub fn acknowledge(&self, conversations: Vec<(ConversationId, i64)>, events: Vec<Uuid>) {
         let Some(user) = self.user() else { return };
         let mut inner = self.inner.lock();
-        for (conversation, seq) in &conversations {
-            if let Some(receipt) = inner.received.confirm(*conversation, *seq) {
-                self.deliveries.note(&receipt, user);
-            }
+        for receipt in inner.received.confirm(&conversations) {
+            self.deliveries.note(&receipt, user);
         }
         inner.received.confirm_events(events);
     }

@@ -1,7 +1,7 @@
 //! What one connection received since its receipts were last passed on: gathered here, passed on by `lanes::receipts`.
 //! A lost receipt only repeats an event, so each bound here simply drops.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, HashSet, VecDeque};
 
 use shared::ids::{ConversationId, UserId};
 use shared::publication::Receipt;
@@ -49,6 +49,14 @@ struct Row {
     last: i64,
     /// The newest message of any user.
     through: i64,
+}
+
+/// What was written of a conversation that a client confirms up to a number.
+#[derive(Default)]
+struct Written {
+    up_to: i64,
+    oldest: Option<i64>,
+    newest: Option<(i64, Receipt)>,
 }
 
 impl Gathered {
@@ -109,7 +117,8 @@ impl Received {
 
     /// Confirms durable events. The client decides how many there are, so those over the bound are dropped.
     pub fn confirm_events(&mut self, events: Vec<Uuid>) {
-        self.unconfirmed.retain(|written| !matches!(written, Receipt::Durable { event } if events.contains(event)));
+        let confirmed: HashSet<Uuid> = events.iter().copied().collect();
+        self.unconfirmed.retain(|written| !matches!(written, Receipt::Durable { event } if confirmed.contains(event)));
         let room = MAX_CONFIRMED.saturating_sub(self.gathered.len());
         self.gathered.events.extend(events.into_iter().take(room));
     }
@@ -136,30 +145,39 @@ impl Received {
         *self = Received { is_of_later_history: true, ..Received::default() };
     }
 
-    /// Confirms a conversation up to this number; returns its newest message that was written. Bounded like
+    /// Confirms conversations up to these numbers; returns the newest message of each that was written. Bounded like
     /// [`Self::confirm_events`].
-    pub fn confirm(&mut self, confirmed: ConversationId, up_to: i64) -> Option<Receipt> {
-        let (mut oldest, mut newest, mut newest_seq) = (None, None, None);
+    pub fn confirm(&mut self, confirmed: &[(ConversationId, i64)]) -> Vec<Receipt> {
+        let mut written: HashMap<ConversationId, Written> = HashMap::with_capacity(confirmed.len());
+        for (conversation, up_to) in confirmed {
+            written.entry(*conversation).or_default().up_to = *up_to;
+        }
+        // Once, however many conversations the client names.
         self.unconfirmed.retain(|receipt| match *receipt {
-            Receipt::Message { conversation, seq, .. } if conversation == confirmed && seq <= up_to => {
-                oldest = Some(oldest.map_or(seq, |oldest: i64| oldest.min(seq)));
-                newest = Some(*receipt);
-                newest_seq = Some(seq);
+            Receipt::Message { conversation, seq, .. } => {
+                let Some(written) = written.get_mut(&conversation).filter(|written| seq <= written.up_to) else {
+                    return true;
+                };
+                let oldest = written.oldest.map_or(seq, |oldest| oldest.min(seq));
+                (written.oldest, written.newest) = (Some(oldest), Some((seq, *receipt)));
                 false
             }
             _ => true,
         });
-        let counts_up_to = if self.is_of_later_history { newest_seq } else { Some(up_to) };
-        if let Some(up_to) = counts_up_to
-            && self.gathered.len() < MAX_CONFIRMED
-        {
-            self.advance(confirmed, up_to);
-            // All of them arrived, not only the newest.
-            if let (Some(oldest), Some(row)) = (oldest, self.row(confirmed)) {
-                row.first = row.first.min(oldest);
+        for (conversation, up_to) in confirmed {
+            let Some(Written { oldest, newest, .. }) = written.get(conversation) else { continue };
+            let counts_up_to = if self.is_of_later_history { newest.map(|(seq, _)| seq) } else { Some(*up_to) };
+            if let Some(up_to) = counts_up_to
+                && self.gathered.len() < MAX_CONFIRMED
+            {
+                self.advance(*conversation, up_to);
+                // All of them arrived, not only the newest.
+                if let (Some(oldest), Some(row)) = (*oldest, self.row(*conversation)) {
+                    row.first = row.first.min(oldest);
+                }
             }
         }
-        newest
+        written.into_values().filter_map(|written| Some(written.newest?.1)).collect()
     }
 
     fn advance(&mut self, conversation: ConversationId, seq: i64) {
@@ -278,7 +296,7 @@ mod tests {
         };
         assert_eq!(known(&received), [true; 3]);
         let conversation = ConversationId::direct(UserId(1), UserId(2));
-        received.confirm(conversation, 7);
+        received.confirm(&[(conversation, 7)]);
         received.confirm_events(vec![event]);
         assert!(received.unconfirmed.is_empty());
         assert_eq!(known(&received), [true; 3]);
@@ -301,9 +319,9 @@ mod tests {
         let mut received = Received::default();
         received.begin_history();
         let conversation = ConversationId::direct(UserId(1), UserId(2));
-        assert!(received.confirm(conversation, 9).is_none() && received.take(UserId(1)).is_none());
+        assert!(received.confirm(&[(conversation, 9)]).is_empty() && received.take(UserId(1)).is_none());
         received.note_unconfirmed(&message(5, 2));
-        received.confirm(conversation, 9);
+        received.confirm(&[(conversation, 9)]);
         assert_eq!(
             received.take(UserId(1)).unwrap().conversations,
             [(conversation, 5)],
@@ -318,9 +336,7 @@ mod tests {
             (2..2_000).map(|user| (ConversationId::direct(UserId(1), UserId(user)), user)).collect();
         for (confirmed, events) in [(&conversations[..1_000], 0), (&conversations[..1_000], 1_000), (&conversations, 1)]
         {
-            for (conversation, seq) in confirmed {
-                received.confirm(*conversation, *seq);
-            }
+            received.confirm(confirmed);
             received.confirm_events(vec![Uuid::nil(); events]);
         }
         let receipts = received.take(UserId(1)).unwrap();

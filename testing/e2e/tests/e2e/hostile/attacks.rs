@@ -365,7 +365,7 @@ impl Stage {
                     let mut client = connect.clone().open().await?;
                     let session = json!({"token": token, "acks": true});
                     if let Ok(Ok(_)) = tokio::time::timeout_at(ends_at, client.authenticate_with(session)).await {
-                        client.send(json!({"type": "ack", "events": events})).await?;
+                        client.send(json!({"type": "ack", "eventIds": events})).await?;
                     }
                     client.close().await;
                 }
