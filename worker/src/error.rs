@@ -6,6 +6,7 @@ use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
 use futures_util::FutureExt;
+use shared::clock::Timestamp;
 use shared::ids::ConversationId;
 use shared::protocol::{Invalid, Rejection};
 use shared::telemetry::with_causes;
@@ -130,6 +131,12 @@ fn spares_others(code: &str) -> bool {
     matches!(code, "23505" | "57014") || matches!(code.get(..2), Some("40" | "42" | "55")) && code != "42P05"
 }
 
+/// True if the server ended the statement, because it ran into `DB_STATEMENT_TIMEOUT` or somebody cancelled it.
+fn ran_into_timeout(error: &anyhow::Error) -> bool {
+    let error = error.downcast_ref::<sqlx::Error>().and_then(sqlx::Error::as_database_error);
+    error.is_some_and(|error| error.code().as_deref() == Some("57014"))
+}
+
 /// Runs a handler; a panic in it becomes a failure of only this command.
 pub async fn unpanicked<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
     match AssertUnwindSafe(work).catch_unwind().await {
@@ -142,11 +149,15 @@ pub async fn unpanicked<T>(work: impl Future<Output = Result<T, Failure>>) -> Re
 const RETRY_PAUSES: [Duration; 4] =
     [Duration::from_millis(20), Duration::from_millis(100), Duration::from_millis(400), Duration::from_secs(1)];
 
-/// Retries quickly after a temporary failure, for callers that nobody else retries for.
-pub async fn with_retries<T, F: Future<Output = Result<T, Failure>>>(attempt: impl Fn() -> F) -> Result<T, Failure> {
+/// Retries quickly after a temporary failure, for callers that nobody else retries for; not after the deadline. Does not
+/// repeat a statement that ran into its timeout, which would hold its connection for as long again.
+pub async fn with_retries<T, F: Future<Output = Result<T, Failure>>>(
+    deadline: Timestamp,
+    attempt: impl Fn() -> F,
+) -> Result<T, Failure> {
     for pause in RETRY_PAUSES {
         match attempt().await {
-            Err(Failure::Retry(error)) => {
+            Err(Failure::Retry(error)) if !ran_into_timeout(&error) && Timestamp::now().plus(pause) <= deadline => {
                 tracing::debug!(%error, "trying again");
                 tokio::time::sleep(pause).await;
             }
@@ -158,6 +169,8 @@ pub async fn with_retries<T, F: Future<Output = Result<T, Failure>>>(attempt: im
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
     use super::*;
 
     #[test]
@@ -188,5 +201,20 @@ mod tests {
         let panics = async { if true { panic!("a test requested this") } else { Ok(()) } };
         assert!(matches!(unpanicked(panics).await, Err(Failure::Fatal(_))));
         assert!(matches!(unpanicked(async { Ok(7) }).await, Ok(7)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nothing_is_tried_again_after_the_deadline() {
+        let now = Timestamp::now();
+        for (patience, expected) in [(Duration::from_secs(3_600), 5), (Duration::ZERO, 1)] {
+            let attempts = AtomicUsize::new(0);
+            let result: Result<(), Failure> = with_retries(now.plus(patience), || async {
+                attempts.fetch_add(1, Ordering::Relaxed);
+                Err(Failure::Retry(anyhow::anyhow!("the database is away")))
+            })
+            .await;
+            assert!(matches!(result, Err(Failure::Retry(_))), "{result:?}");
+            assert_eq!(attempts.into_inner(), expected, "{patience:?}");
+        }
     }
 }

@@ -36,7 +36,7 @@ pub async fn answer(app: &App, envelope: &Envelope, request: HttpRequest) -> Out
     let result = if Timestamp::now() > envelope.deadline {
         Err(commands::expired().into())
     } else {
-        with_retries(|| unpanicked(carry_out(app, envelope, request.clone()))).await
+        with_retries(envelope.deadline, || unpanicked(carry_out(app, envelope, request.clone()))).await
     };
     let rejection = match result {
         Ok(outcome) => {

@@ -132,11 +132,7 @@ pub async fn list_direct(
                LIMIT $2::bigint + $3::bigint
            ),
            page AS MATERIALIZED (
-               SELECT recent.*, newest.*, ARRAY(
-                   SELECT d.seq FROM message_deletions d
-                   WHERE d.user_id = $1 AND d.conversation_id = recent.conversation_id
-                       AND d.seq > greatest(recent.read_seq, recent.cleared_seq)
-               ) AS hidden
+               SELECT recent.*, newest.*
                FROM (
                    SELECT * FROM live UNION ALL SELECT * FROM quiet
                    ORDER BY active_at DESC, conversation_id DESC
@@ -164,11 +160,16 @@ pub async fn list_direct(
            ) other
            CROSS JOIN LATERAL (
                SELECT count(*) FROM (
-                   SELECT FROM private_messages p
-                   WHERE p.conversation_id = page.conversation_id
-                       AND p.seq > greatest(page.read_seq, page.cleared_seq) AND p.sender_id <> $1
-                       AND p.seq <> ALL (page.hidden)
-                   ORDER BY p.seq LIMIT $4
+                   SELECT FROM (
+                       SELECT p.seq FROM private_messages p
+                       WHERE p.conversation_id = page.conversation_id
+                           AND p.seq > greatest(page.read_seq, page.cleared_seq) AND p.sender_id <> $1
+                       ORDER BY p.seq DESC LIMIT 5 * $4::bigint
+                   ) p
+                   WHERE NOT EXISTS (
+                       SELECT FROM message_deletions d
+                       WHERE d.user_id = $1 AND d.conversation_id = page.conversation_id AND d.seq = p.seq OFFSET 0)
+                   LIMIT $4
                ) counted
            ) unread
            ORDER BY page.active_at DESC, page.conversation_id DESC"#,

@@ -68,7 +68,8 @@ async fn read_entries(
     // Quiet conversations are read in the order of their index until the page is full, and the sum of unread messages
     // skips those without any. The others are looked up once each, by key (`OFFSET 0` keeps the planner from reading
     // whole tables instead; ordering the rows of `live` keeps it from reading all of the user's). Everything else is
-    // looked up for those on the page. Counting messages reads only an index.
+    // looked up for those on the page. Counting messages reads only indexes, and of each conversation at most the newest
+    // five times as many as are counted, twenty times as many for the sum: a user may have hidden any number of them.
     let rows = sqlx::query!(
         r#"WITH live AS MATERIALIZED (
                SELECT m.conversation_id, m.read_seq, m.cleared_seq, m.muted_until, m.pinned, m.marked_unread, c.last_seq,
@@ -153,26 +154,27 @@ async fn read_entries(
                mentions.count AS "unread_mentions!",
                (SELECT count(*) FROM (
                    SELECT FROM (
-                       SELECT conversation_id, seen_seq, is_group FROM live WHERE last_seq > seen_seq
-                       UNION ALL
-                       SELECT m.conversation_id, greatest(m.read_seq, m.cleared_seq), FALSE FROM conversation_members m
-                       WHERE m.user_id = $1 AND m.quiet_unread
-                   ) mine
-                   CROSS JOIN LATERAL (
-                       SELECT ARRAY(
-                           SELECT d.seq FROM message_deletions d
-                           WHERE d.user_id = $1 AND d.conversation_id = mine.conversation_id AND d.seq > mine.seen_seq
-                       ) AS seqs
-                       WHERE NOT mine.is_group OR EXISTS (
-                           SELECT FROM group_chats g WHERE g.group_id = mine.conversation_id AND g.deleted_at IS NULL)
-                       OFFSET 0
-                   ) hidden
-                   CROSS JOIN LATERAL (
-                       SELECT FROM private_messages p
-                       WHERE p.conversation_id = mine.conversation_id AND p.seq > mine.seen_seq AND p.sender_id <> $1
-                           AND p.seq <> ALL (hidden.seqs)
-                       ORDER BY p.seq LIMIT $5
+                       SELECT p.conversation_id, p.seq FROM (
+                           SELECT conversation_id, seen_seq, is_group FROM live WHERE last_seq > seen_seq
+                           UNION ALL
+                           SELECT m.conversation_id, greatest(m.read_seq, m.cleared_seq), FALSE FROM conversation_members m
+                           WHERE m.user_id = $1 AND m.quiet_unread
+                       ) mine
+                       CROSS JOIN LATERAL (
+                           SELECT WHERE NOT mine.is_group OR EXISTS (
+                               SELECT FROM group_chats g WHERE g.group_id = mine.conversation_id AND g.deleted_at IS NULL)
+                           OFFSET 0
+                       ) present
+                       CROSS JOIN LATERAL (
+                           SELECT p.conversation_id, p.seq FROM private_messages p
+                           WHERE p.conversation_id = mine.conversation_id AND p.seq > mine.seen_seq AND p.sender_id <> $1
+                           ORDER BY p.seq DESC LIMIT 5 * $5::bigint
+                       ) p
+                       LIMIT 20 * $5::bigint
                    ) p
+                   WHERE NOT EXISTS (
+                       SELECT FROM message_deletions d
+                       WHERE d.user_id = $1 AND d.conversation_id = p.conversation_id AND d.seq = p.seq OFFSET 0)
                    LIMIT $5
                ) counted) AS "total_unread!",
                (SELECT count(*) FROM live WHERE NOT is_group) AS "active_count!"
@@ -183,27 +185,32 @@ async fn read_entries(
                LIMIT 1
            ) peer ON TRUE
            CROSS JOIN LATERAL (
-               SELECT ARRAY(
-                   SELECT d.seq FROM message_deletions d
-                   WHERE page.last_seq > page.seen_seq AND d.user_id = $1 AND d.conversation_id = page.conversation_id
-                       AND d.seq > page.seen_seq
-               ) AS seqs
-           ) hidden
-           CROSS JOIN LATERAL (
                SELECT count(*) FROM (
-                   SELECT FROM private_messages p
-                   WHERE page.last_seq > page.seen_seq AND p.conversation_id = page.conversation_id
-                       AND p.seq > page.seen_seq AND p.sender_id <> $1 AND p.seq <> ALL (hidden.seqs)
-                   ORDER BY p.seq LIMIT $5
+                   SELECT FROM (
+                       SELECT p.seq FROM private_messages p
+                       WHERE page.last_seq > page.seen_seq AND p.conversation_id = page.conversation_id
+                           AND p.seq > page.seen_seq AND p.sender_id <> $1
+                       ORDER BY p.seq DESC LIMIT 5 * $5::bigint
+                   ) p
+                   WHERE NOT EXISTS (
+                       SELECT FROM message_deletions d
+                       WHERE d.user_id = $1 AND d.conversation_id = page.conversation_id AND d.seq = p.seq OFFSET 0)
+                   LIMIT $5
                ) counted
            ) unread
            CROSS JOIN LATERAL (
                SELECT count(*) FROM (
-                   SELECT FROM private_messages p
-                   WHERE unread.count > 0 AND page.is_group AND p.conversation_id = page.conversation_id
-                       AND p.seq > page.seen_seq AND p.sender_id <> $1 AND p.seq <> ALL (hidden.seqs)
-                       AND p.mentions IS NOT NULL AND p.mentions && ARRAY[$1, 0]
-                   ORDER BY p.seq LIMIT $5
+                   SELECT FROM (
+                       SELECT p.seq FROM private_messages p
+                       WHERE unread.count > 0 AND page.is_group AND p.conversation_id = page.conversation_id
+                           AND p.seq > page.seen_seq AND p.sender_id <> $1
+                           AND p.mentions IS NOT NULL AND p.mentions && ARRAY[$1, 0]
+                       ORDER BY p.seq DESC LIMIT 5 * $5::bigint
+                   ) p
+                   WHERE NOT EXISTS (
+                       SELECT FROM message_deletions d
+                       WHERE d.user_id = $1 AND d.conversation_id = page.conversation_id AND d.seq = p.seq OFFSET 0)
+                   LIMIT $5
                ) counted
            ) mentions
            ORDER BY page.active_at DESC, page.conversation_id DESC"#,

@@ -19,6 +19,7 @@ mod harness;
 mod histories;
 mod history;
 mod inbox;
+mod lists;
 mod main_backend;
 mod malformed;
 mod messages;

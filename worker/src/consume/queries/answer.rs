@@ -120,9 +120,10 @@ async fn carry_out(app: &App, work: Requests) -> Vec<Outcome> {
 }
 
 async fn answer_sessions(app: &App, kind: Kind, requests: Vec<Request>) -> Vec<Outcome> {
+    let deadline = last_deadline(&requests);
     match kind {
         Kind::Authenticate => {
-            let replies = with_retries(|| async {
+            let replies = with_retries(deadline, || async {
                 let mut db = app.db.acquire().await?;
                 authenticate::authenticate(&mut db, &requests).await
             });
@@ -133,28 +134,28 @@ async fn answer_sessions(app: &App, kind: Kind, requests: Vec<Request>) -> Vec<O
             if !received.is_empty() {
                 record_receipts(app, &received).await;
             }
-            let replies = with_retries(|| async {
+            let replies = with_retries(deadline, || async {
                 let mut db = app.db.acquire().await?;
                 resume::resume(app, &mut db, &requests).await
             });
             or_unavailable(replies.await, &requests)
         }
         Kind::Replay => {
-            let replies = with_retries(|| async {
+            let replies = with_retries(deadline, || async {
                 let mut db = app.db.acquire().await?;
                 replay::replay(app, &mut db, &requests).await
             });
             or_unavailable(replies.await, &requests)
         }
         Kind::Missing => {
-            let replies = with_retries(|| async {
+            let replies = with_retries(deadline, || async {
                 let mut db = app.db.acquire().await?;
                 missing::missing(app, &mut db, &requests).await
             });
             or_unavailable(replies.await, &requests)
         }
         Kind::Held => {
-            let replies = with_retries(|| async {
+            let replies = with_retries(deadline, || async {
                 let mut db = app.db.acquire().await?;
                 held::look_up(&mut db, &requests).await
             });
@@ -165,7 +166,7 @@ async fn answer_sessions(app: &App, kind: Kind, requests: Vec<Request>) -> Vec<O
             Vec::new()
         }
         Kind::SignIns => {
-            let recorded = with_retries(|| async {
+            let recorded = with_retries(deadline, || async {
                 let mut db = app.db.acquire().await?;
                 sign_ins::record(&mut db, &requests).await
             });
@@ -181,7 +182,7 @@ async fn answer_query(app: &App, envelope: &Envelope, query: Query) -> Outcome {
     let result = if Timestamp::now() > envelope.deadline {
         Err(commands::expired().into())
     } else {
-        with_retries(|| unpanicked(commands::query(app, envelope, query.clone()))).await
+        with_retries(envelope.deadline, || unpanicked(commands::query(app, envelope, query.clone()))).await
     };
     let rejection = match result {
         Ok(outcome) => {
@@ -208,7 +209,7 @@ async fn answer_query(app: &App, envelope: &Envelope, query: Query) -> Outcome {
 }
 
 async fn record_receipts(app: &App, requests: &[Request]) {
-    let recorded = with_retries(|| async {
+    let recorded = with_retries(last_deadline(requests), || async {
         let mut db = app.db.acquire().await?;
         receipts::record(&mut db, app.epoch.current(), requests).await
     });
@@ -216,6 +217,11 @@ async fn record_receipts(app: &App, requests: &[Request]) {
         // A lost cursor only causes repetitions.
         tracing::warn!(%error, "receipts could not be recorded");
     }
+}
+
+/// From then on, nobody waits for any of them.
+fn last_deadline(requests: &[Request]) -> Timestamp {
+    requests.iter().map(|request| request.envelope.deadline).max().unwrap_or_default()
 }
 
 /// Separates the sessions to resume from the receipts, which are recorded first.
