@@ -253,27 +253,30 @@ async fn read_entries(
     Ok((found, entries))
 }
 
+/// How many of a conversation's newest messages are looked at for a visible one while the conversation is locked.
+const MAX_LOOKED_AT: i64 = 100;
+
 /// Marks up to `limit` of a user's direct conversations as quiet, in which nothing has happened for a minute: from then on
 /// [`list_entries`] reads them in the order of an index. Returns how many. Skips those that another transaction is
-/// changing.
+/// changing, and those whose newest messages are all hidden from the user.
 pub async fn mark_quiet(db: &mut PgSession, user: UserId, limit: i64) -> sqlx::Result<u64> {
     // A conversation that changed after this statement began no longer has the version that the statement sees. Later
     // changes find the conversation marked as quiet, and undo that (migration 0033).
     let marked = sqlx::query!(
         r#"WITH quiet AS MATERIALIZED (
-               SELECT m.conversation_id, c.last_message_at,
-                   EXISTS (
+               SELECT m.conversation_id, c.last_message_at, shown.is_visible,
+                   -- Or else a visible one may be further back.
+                   shown.is_visible OR NOT EXISTS (
                        SELECT FROM private_messages p
                        WHERE p.conversation_id = m.conversation_id AND p.seq > m.cleared_seq
-                           AND NOT EXISTS (
-                               SELECT FROM message_deletions d
-                               WHERE d.user_id = $1 AND d.conversation_id = m.conversation_id AND d.seq = p.seq)
-                   ) AS is_visible,
-                   EXISTS (
-                       SELECT FROM private_messages p
+                       ORDER BY p.seq DESC OFFSET $3
+                   ) AS is_known,
+                   -- Too many to be looked at count as unread: that the list looks itself is only slower.
+                   (SELECT count(*) = $3 OR coalesce(bool_or(newest.sender_id <> $1), FALSE) FROM (
+                       SELECT p.sender_id FROM private_messages p
                        WHERE p.conversation_id = m.conversation_id AND p.seq > greatest(m.read_seq, m.cleared_seq)
-                           AND p.sender_id <> $1
-                   ) AS has_unread
+                       ORDER BY p.seq DESC LIMIT $3
+                   ) newest) AS has_unread
                FROM conversation_members m
                CROSS JOIN LATERAL (
                    SELECT c.version FROM conversations c WHERE c.conversation_id = m.conversation_id OFFSET 0
@@ -289,19 +292,33 @@ pub async fn mark_quiet(db: &mut PgSession, user: UserId, limit: i64) -> sqlx::R
                    WHERE held.user_id = $1 AND held.conversation_id = m.conversation_id AND held.quiet_since IS NULL
                    FOR NO KEY UPDATE SKIP LOCKED
                ) held
+               CROSS JOIN LATERAL (
+                   SELECT EXISTS (
+                       SELECT FROM (
+                           SELECT p.seq FROM private_messages p
+                           WHERE p.conversation_id = m.conversation_id AND p.seq > m.cleared_seq
+                           ORDER BY p.seq DESC LIMIT $3
+                       ) newest
+                       WHERE NOT EXISTS (
+                           SELECT FROM message_deletions d
+                           WHERE d.user_id = $1 AND d.conversation_id = m.conversation_id AND d.seq = newest.seq OFFSET 0)
+                   ) AS is_visible
+                   OFFSET 0
+               ) shown
                WHERE m.user_id = $1 AND m.quiet_since IS NULL AND m.conversation_id LIKE 'conv\_%'
                LIMIT $2
            ),
            noted AS (
                UPDATE conversations c SET is_quiet = TRUE
-               FROM quiet WHERE c.conversation_id = quiet.conversation_id AND NOT c.is_quiet
+               FROM quiet WHERE c.conversation_id = quiet.conversation_id AND quiet.is_known AND NOT c.is_quiet
            )
            UPDATE conversation_members m
            SET quiet_since = CASE WHEN quiet.is_visible THEN quiet.last_message_at ELSE '-infinity' END,
                quiet_unread = quiet.is_visible AND quiet.has_unread
-           FROM quiet WHERE m.user_id = $1 AND m.conversation_id = quiet.conversation_id"#,
+           FROM quiet WHERE m.user_id = $1 AND m.conversation_id = quiet.conversation_id AND quiet.is_known"#,
         user.0,
-        limit
+        limit,
+        MAX_LOOKED_AT
     )
     .execute(db)
     .await?;

@@ -28,23 +28,47 @@ fn statement(words: &str) -> String {
     found.remove(0)
 }
 
+/// The plan of a statement that was executed with these arguments.
+async fn explain(harness: &Harness, words: &str, arguments: &str, mode: &str) -> Value {
+    let mut session = harness.db.acquire().await.unwrap();
+    let script = format!(
+        "SET plan_cache_mode = {mode}; DEALLOCATE ALL; PREPARE plan AS {}; EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) EXECUTE plan({arguments})",
+        statement(words)
+    );
+    let row = sqlx::raw_sql(&script).fetch_one(&mut *session).await.unwrap();
+    let mut explained: Value = serde_json::from_str(&row.try_get_unchecked::<String, _>(0).unwrap()).unwrap();
+    session.close().await.unwrap();
+    explained[0]["Plan"].take()
+}
+
 /// The number of buffers that the statement touches with these arguments, for the worse of the two ways to plan a
 /// prepared statement.
 pub async fn buffers(harness: &Harness, words: &str, arguments: &str) -> u64 {
     let mut worst = 0;
     for mode in ["force_custom_plan", "force_generic_plan"] {
-        let mut session = harness.db.acquire().await.unwrap();
-        let script = format!(
-            "SET plan_cache_mode = {mode}; DEALLOCATE ALL; PREPARE plan AS {}; EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) EXECUTE plan({arguments})",
-            statement(words)
-        );
-        let row = sqlx::raw_sql(&script).fetch_one(&mut *session).await.unwrap();
-        let explained: Value = serde_json::from_str(&row.try_get_unchecked::<String, _>(0).unwrap()).unwrap();
-        let plan = &explained[0]["Plan"];
+        let plan = explain(harness, words, arguments, mode).await;
         let touched = plan["Shared Hit Blocks"].as_u64().unwrap() + plan["Shared Read Blocks"].as_u64().unwrap();
         println!("{words}: {touched} buffers, {mode}");
         worst = worst.max(touched);
-        session.close().await.unwrap();
+    }
+    worst
+}
+
+/// The number of rows that the statement reads of this table with these arguments, for the worse of the two ways to plan it.
+async fn rows_read(harness: &Harness, words: &str, arguments: &str, table: &str) -> u64 {
+    fn read(plan: &Value, table: &str) -> u64 {
+        let of_table = plan["Relation Name"] == table;
+        let per_loop = ["Actual Rows", "Rows Removed by Filter"].map(|rows| plan[rows].as_f64().unwrap_or(0.0));
+        let own = if of_table { (per_loop[0] + per_loop[1]) * plan["Actual Loops"].as_f64().unwrap() } else { 0.0 };
+        let parts = plan["Plans"].as_array().into_iter().flatten();
+        own as u64 + parts.map(|part| read(part, table)).sum::<u64>()
+    }
+    let mut worst = 0;
+    for mode in ["force_custom_plan", "force_generic_plan"] {
+        let plan = explain(harness, words, arguments, mode).await;
+        let rows = read(&plan, table);
+        println!("{words}: {rows} rows of {table}, {mode}");
+        worst = worst.max(rows);
     }
     worst
 }
@@ -354,4 +378,36 @@ async fn a_reaction_costs_the_same_in_a_large_group() {
     }
     // Nothing is read or written for each of the members.
     assert!(costs[1] < costs[0] * 5 / 4, "{costs:?}");
+}
+
+/// The conversations are locked meanwhile.
+#[tokio::test]
+async fn what_marks_conversations_as_quiet_looks_at_few_messages() {
+    const MESSAGES: u32 = 2_000;
+    const MARKED: &str = "SELECT count(*) FROM conversation_members WHERE quiet_since IS NOT NULL";
+    let harness = Harness::start("plan_marking").await;
+    let alice = harness.user("alice").await;
+    add_users(&harness, 100).await;
+    add_conversations(&harness, alice, 100).await;
+    let add = format!(
+        "INSERT INTO private_messages (message_id, conversation_id, seq, sender_id, recipient_id, content, iv, mac, key_id, created_at, version)
+         SELECT gen_random_uuid(), conversation_id, n, sender_id, recipient_id, '', '', '', key_id, created_at, n + 1
+         FROM private_messages, generate_series(2, {MESSAGES}) n"
+    );
+    let hide = format!(
+        "INSERT INTO message_deletions (user_id, conversation_id, seq, message_id)
+         SELECT {alice}, conversation_id, seq, message_id FROM private_messages"
+    );
+    let count =
+        format!("UPDATE conversations SET last_seq = {MESSAGES}, message_count = {MESSAGES}, version = {MESSAGES} + 1");
+    run(&harness, &[&add, &hide, &count, "VACUUM ANALYZE"]).await;
+    let mark = async || rows_read(&harness, "AS has_unread", &format!("{alice}, 100, 100"), "private_messages").await;
+    let marked = async || sqlx::query_scalar::<_, i64>(MARKED).fetch_one(&harness.db).await.unwrap();
+    let hidden = mark().await;
+    assert!(hidden < 50_000, "{hidden} of 200,000");
+    assert_eq!(marked().await, 0, "whether there is a visible one is not known");
+    run(&harness, &["DELETE FROM message_deletions WHERE seq > 1990", "VACUUM ANALYZE"]).await;
+    let visible = mark().await;
+    assert!(visible < 15_000, "{visible}");
+    assert_eq!(marked().await, 100);
 }
