@@ -1,7 +1,7 @@
 //! Who is online, and how others are told. The registry is in Redis (`shared::redis::presence`); this module decides
 //! who may know.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use crate::store::session::PgSession;
@@ -16,11 +16,16 @@ use crate::app::App;
 use crate::outcome::{Audience, Publication};
 use crate::publish;
 use crate::store::groups::MAX_SIGNAL_MEMBERS;
+use crate::store::users::UserPair;
 use crate::store::{presence, users};
 use crate::webhooks::record;
 
 /// A gateway sends a heartbeat every second; one whose heartbeat is older is checked.
 pub const LATE_AFTER: Duration = Duration::from_secs(3);
+
+/// With `PRESENCE_SCOPE=contacts` no more followed users, followers, and users who share a conversation or a group are told,
+/// of each.
+const MAX_CONTACTS_OF_A_KIND: i64 = 5_000;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Transition {
@@ -73,10 +78,12 @@ async fn publications(
     transition: Transition,
 ) -> sqlx::Result<Vec<Publication>> {
     let names = users::list_names(db, ids).await?;
-    let blocked = users::list_blocked_pairs(db, ids).await?;
+    let blocked = by_user(users::list_blocked_pairs(db, ids).await?);
     let contacts = match app.settings.common.presence_scope {
-        PresenceScope::All => Vec::new(),
-        PresenceScope::Contacts => presence::list_contacts(db, ids, MAX_SIGNAL_MEMBERS).await?,
+        PresenceScope::All => HashMap::new(),
+        PresenceScope::Contacts => {
+            by_user(presence::list_contacts(db, ids, MAX_SIGNAL_MEMBERS, MAX_CONTACTS_OF_A_KIND).await?)
+        }
     };
     let timestamp = Timestamp::now();
     let mut publications = Vec::new();
@@ -93,18 +100,27 @@ async fn publications(
             Transition::CameOnline => events::broadcast(&UserOnline { user: &present, timestamp }),
             Transition::WentOffline => events::broadcast(&UserOffline { user: &present, timestamp }),
         };
-        let hidden_from = blocked.iter().filter(|pair| pair.user_id == user).map(|pair| pair.other_id);
+        let hidden_from = blocked.get(&user).into_iter().flatten().copied();
         let exclude_users: Vec<UserId> = hidden_from.chain([user]).collect();
         if app.settings.common.presence_scope == PresenceScope::All {
             let header = Header::Event(EventHeader { exclude_users, ..EventHeader::new(Receipt::None) });
             publications.push(Publication { audience: Audience::Everybody, header, payload });
             continue;
         }
-        let known = contacts.iter().filter(|pair| pair.user_id == user).map(|pair| pair.other_id);
+        let exclude_users: HashSet<UserId> = exclude_users.into_iter().collect();
+        let known = contacts.get(&user).into_iter().flatten().copied();
         for contact in known.filter(|contact| !exclude_users.contains(contact)) {
             let header = Header::Event(EventHeader::new(Receipt::None));
             publications.push(Publication { audience: Audience::User(contact), header, payload: payload.clone() });
         }
     }
     Ok(publications)
+}
+
+fn by_user(pairs: Vec<UserPair>) -> HashMap<UserId, Vec<UserId>> {
+    let mut by_user: HashMap<UserId, Vec<UserId>> = HashMap::new();
+    for UserPair { user_id, other_id } in pairs {
+        by_user.entry(user_id).or_default().push(other_id);
+    }
+    by_user
 }

@@ -44,24 +44,44 @@ pub async fn list_online(db: &mut PgSession, after: UserId, limit: i64) -> sqlx:
     typed(users)
 }
 
-/// Everyone who shares a conversation, a group of at most `most_members` or a follow with one of these users; each pair
-/// once.
-pub async fn list_contacts(db: &mut PgSession, users: &[UserId], most_members: i64) -> sqlx::Result<Vec<UserPair>> {
+/// The contacts of each of these users: followed users, followers, and users who share one of as many conversations and
+/// groups, these of at most `most_members`; up to `limit` of each. Each pair once.
+pub async fn list_contacts(
+    db: &mut PgSession,
+    users: &[UserId],
+    most_members: i64,
+    limit: i64,
+) -> sqlx::Result<Vec<UserPair>> {
+    // In the order of indexes, so that mostly the same users are told that one came and that one went. Direct conversations
+    // come before groups.
     sqlx::query_as!(
         UserPair,
-        r#"SELECT mine.user_id AS "user_id!", other.user_id AS "other_id!"
-           FROM conversation_members mine
-           JOIN conversation_members other ON other.conversation_id = mine.conversation_id AND other.user_id <> mine.user_id
-           WHERE mine.user_id = ANY($1)
-               AND (SELECT count(*) FROM (
-                       SELECT FROM conversation_members m WHERE m.conversation_id = mine.conversation_id LIMIT $2::bigint + 1
-                   ) counted) <= $2::bigint
-           UNION
-           SELECT follower_id, followee_id FROM user_follows WHERE follower_id = ANY($1)
-           UNION
-           SELECT followee_id, follower_id FROM user_follows WHERE followee_id = ANY($1)"#,
+        r#"SELECT asked.id AS "user_id!", contact.id AS "other_id!"
+           FROM (SELECT DISTINCT unnest($1::bigint[]) AS id) asked
+           CROSS JOIN LATERAL (
+               (SELECT followee_id AS id FROM user_follows WHERE follower_id = asked.id ORDER BY followee_id LIMIT $3)
+               UNION
+               (SELECT follower_id FROM user_follows WHERE followee_id = asked.id LIMIT $3)
+               UNION
+               (SELECT other.user_id
+                FROM (
+                    SELECT conversation_id FROM conversation_members
+                    WHERE user_id = asked.id ORDER BY conversation_id LIMIT $3
+                ) mine
+                CROSS JOIN LATERAL (
+                    SELECT m.user_id FROM conversation_members m
+                    WHERE m.conversation_id = mine.conversation_id AND m.user_id <> asked.id
+                        AND (SELECT count(*) FROM (
+                                SELECT FROM conversation_members n WHERE n.conversation_id = mine.conversation_id LIMIT $2::bigint + 1
+                            ) counted) <= $2::bigint
+                    ORDER BY m.user_id
+                    OFFSET 0
+                ) other
+                LIMIT $3)
+           ) contact"#,
         &raw(users),
-        most_members
+        most_members,
+        limit
     )
     .fetch_all(db)
     .await

@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use shared::redis::keys::Channel;
 
 use crate::groups::{create, text};
-use crate::harness::Harness;
+use crate::harness::{DEADLINE, Harness};
 
 /// Of each conversation.
 const HIDDEN: i64 = 50_000;
@@ -71,4 +72,35 @@ async fn a_query_that_takes_too_long_is_not_tried_again() {
     println!("answered after {took:?}");
     assert!(took < 3 * MOST, "{took:?}");
     blocking.rollback().await.unwrap();
+}
+
+#[tokio::test]
+async fn one_of_very_many_groups_is_announced_to_some_of_their_members() {
+    // As many as `MAX_CONTACTS_OF_A_KIND`.
+    const TOLD: usize = 5_000;
+    let harness = Harness::start_with("verymanycontacts", &[("PRESENCE_SCOPE", "contacts")]).await;
+    let [alice, bob, carol] = harness.users(["alice", "bob", "carol"]).await;
+    harness.send(bob, alice, "hello").await;
+    let join = format!(
+        "INSERT INTO conversation_members (user_id, conversation_id)
+         SELECT u, 'group_' || g FROM generate_series(1, 20) g, generate_series(10000 + g * 1000, 10799 + g * 1000) u
+         UNION ALL SELECT {alice}, 'group_' || g FROM generate_series(1, 20) g"
+    );
+    sqlx::raw_sql(&join).execute(&harness.db).await.unwrap();
+    harness.block(alice, shared::ids::UserId(11_000)).await;
+    harness.internal(alice, crate::sessions::resume(1)).await;
+    let is_told = |event: &crate::harness::Published| event.json()["type"] == "user_online";
+    harness
+        .wait_for("the one she writes with is told", |event| event.channel == Channel::User(bob) && is_told(event))
+        .await;
+    let told = || harness.published().iter().filter(|event| is_told(event)).count();
+    let all = async {
+        while told() < TOLD - 1 {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(DEADLINE, all).await.expect("the others are told");
+    // All are told together.
+    harness.send(carol, bob, "after").await;
+    assert!((TOLD - 1..=TOLD).contains(&told()), "{} of 16,001 contacts", told());
 }
