@@ -65,7 +65,7 @@ async fn admissible(context: &mut Context<'_>, group: GroupId, user: UserId) -> 
     let about_user = |code, details: &str| Rejection { field: Some("userId"), ..Rejection::new(code, details) };
     let (settings, caller) = (&context.app.settings, context.caller());
     let max_groups = settings.max_groups_per_user;
-    let prospect = group_members::list_prospects(context.db, caller, &[user], max_groups).await?.pop();
+    let prospect = group_members::list_prospects(context.db, caller, &[user]).await?.pop();
     let prospect = prospect.ok_or_else(|| Rejection::not_found("userId", "There is no such user"))?;
     if groups::find_membership(context.db, group, user).await?.is_some() {
         return Err(Rejection::invalid("userId", "`userId` is already a member of this group").into());
@@ -85,7 +85,7 @@ async fn admissible(context: &mut Context<'_>, group: GroupId, user: UserId) -> 
                        (`GROUP_ADD_POLICY`)";
         return Err(about_user(ErrorCode::PermissionDenied, details).into());
     }
-    if prospect.has_max_groups {
+    if !group_members::list_in_max_groups(context.db, &[user], max_groups).await?.is_empty() {
         let details = format!("The user is in {max_groups} groups, which is as many as a user may be in");
         return Err(about_user(ErrorCode::PermissionDenied, &details).into());
     }

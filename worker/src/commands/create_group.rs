@@ -1,6 +1,8 @@
 //! `create_group`: a new group, owned by its creator. The group has the command's id, so that a second delivery of the
 //! command cannot create a second group.
 
+use std::collections::{HashMap, HashSet};
+
 use shared::commands::CreateGroup;
 use shared::config::FollowPolicy;
 use shared::events::membership::{GroupCreated, SkippedMember};
@@ -13,8 +15,11 @@ use super::{Context, Handle};
 use crate::error::Failure;
 use crate::outcome::{Audience, Outcome};
 use crate::store::conversations::FIRST_VERSION;
-use crate::store::group_members;
+use crate::store::group_members::{self, Prospect};
 use crate::store::groups::{self, NewGroup};
+
+/// How many users' groups are counted in one statement.
+const COUNTED_AT_ONCE: usize = 50;
 
 impl Handle for CreateGroup {
     async fn handle(self, context: &mut Context<'_>) -> Result<Outcome, Failure> {
@@ -22,14 +27,7 @@ impl Handle for CreateGroup {
         let max_members = self.max_members.min(context.app.settings.common.group_max_members);
         let named: Vec<UserId> = self.members.iter().copied().filter(|user| *user != creator).collect();
         reject_too_many(context).await?;
-        let (accepted, skipped) = choose(context, &named).await?;
-        let members = accepted.len() + 1;
-        if members > max_members as usize {
-            let details =
-                format!("`initialMembers` and you are {members} members, and the group may have {max_members}");
-            let rejection = Rejection::new(ErrorCode::TooManyMembers, details);
-            return Err(Rejection { field: Some("initialMembers"), ..rejection }.into());
-        }
+        let (accepted, skipped) = choose(context, &named, max_members as usize).await?;
 
         let new = NewGroup {
             group_id: group,
@@ -77,33 +75,68 @@ async fn reject_too_many(context: &mut Context<'_>) -> Result<(), Failure> {
 }
 
 /// Decides which of the named users become members, and why the others do not.
-async fn choose(context: &mut Context<'_>, named: &[UserId]) -> Result<(Vec<UserId>, Vec<SkippedMember>), Failure> {
+///
+/// # Errors
+/// If more would become members than the group may have, among others.
+async fn choose(
+    context: &mut Context<'_>,
+    named: &[UserId],
+    max_members: usize,
+) -> Result<(Vec<UserId>, Vec<SkippedMember>), Failure> {
     let creator = context.caller();
     let ids: Vec<UserId> = named.iter().copied().chain([creator]).collect();
+    let prospects = group_members::list_prospects(context.db, creator, &ids).await?;
+    let prospects: HashMap<UserId, Prospect> = prospects.into_iter().map(|found| (found.user_id, found)).collect();
+    if !prospects.contains_key(&creator) {
+        return Err(denied("Your account no longer exists"));
+    }
     let max_groups = context.app.settings.max_groups_per_user;
-    let prospects = group_members::list_prospects(context.db, creator, &ids, max_groups).await?;
-    match prospects.iter().find(|prospect| prospect.user_id == creator) {
-        None => return Err(denied("Your account no longer exists")),
-        Some(creator) if creator.has_max_groups => {
-            return Err(denied(&format!("You are in {max_groups} groups, which is as many as you may be in")));
-        }
-        Some(_) => {}
+    if !group_members::list_in_max_groups(context.db, &[creator], max_groups).await?.is_empty() {
+        return Err(denied(&format!("You are in {max_groups} groups, which is as many as you may be in")));
     }
     let adding = context.app.settings.group_add_policy;
     let enforce = context.app.settings.follow_policy == FollowPolicy::Enforce;
+    let reason = |user: &UserId| match prospects.get(user) {
+        None => Some(ErrorCode::ResourceNotFound),
+        Some(prospect) if prospect.blocked => Some(ErrorCode::UserBlocked),
+        Some(prospect) if enforce && !prospect.followed => Some(ErrorCode::NotFollowing),
+        Some(prospect) if !prospect.may_be_added(adding) => Some(ErrorCode::PermissionDenied),
+        Some(_) => None,
+    };
+    let admissible: Vec<UserId> = named.iter().copied().filter(|user| reason(user).is_none()).collect();
+    let in_max_groups = list_in_max_groups(context, &admissible, max_members).await?;
     let (mut accepted, mut skipped) = (Vec::new(), Vec::new());
     for user in named {
-        let reason = match prospects.iter().find(|prospect| prospect.user_id == *user) {
-            None => ErrorCode::ResourceNotFound,
-            Some(prospect) if prospect.blocked => ErrorCode::UserBlocked,
-            Some(prospect) if enforce && !prospect.followed => ErrorCode::NotFollowing,
-            Some(prospect) if !prospect.may_be_added(adding) || prospect.has_max_groups => ErrorCode::PermissionDenied,
-            Some(_) => {
-                accepted.push(*user);
-                continue;
-            }
-        };
-        skipped.push(SkippedMember { user_id: *user, reason: reason.as_str() });
+        match reason(user).or_else(|| in_max_groups.contains(user).then_some(ErrorCode::PermissionDenied)) {
+            None => accepted.push(*user),
+            Some(reason) => skipped.push(SkippedMember { user_id: *user, reason: reason.as_str() }),
+        }
     }
     Ok((accepted, skipped))
+}
+
+/// Those of these users who are in as many groups as they may be in. Counting somebody's groups takes long.
+///
+/// # Errors
+/// As soon as the others are more than the group may have.
+async fn list_in_max_groups(
+    context: &mut Context<'_>,
+    users: &[UserId],
+    max_members: usize,
+) -> Result<HashSet<UserId>, Failure> {
+    let max_groups = context.app.settings.max_groups_per_user;
+    let (mut found, mut looked_at) = (HashSet::new(), 0);
+    for users_at_once in users.chunks(COUNTED_AT_ONCE) {
+        found.extend(group_members::list_in_max_groups(context.db, users_at_once, max_groups).await?);
+        looked_at += users_at_once.len();
+        // With the creator.
+        if looked_at - found.len() + 1 > max_members {
+            let members = users.len() - found.len() + 1;
+            let details =
+                format!("`initialMembers` and you are {members} members, and the group may have {max_members}");
+            let rejection = Rejection::new(ErrorCode::TooManyMembers, details);
+            return Err(Rejection { field: Some("initialMembers"), ..rejection }.into());
+        }
+    }
+    Ok(found)
 }

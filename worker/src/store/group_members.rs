@@ -1,7 +1,7 @@
 //! `group_members`, and what belongs to a membership: the member's cursors in `conversation_members`, and the member's
 //! waiting events in `event_queue`.
 
-use super::columns::{Typed, raw};
+use super::columns::{Typed, raw, typed};
 use crate::store::session::PgSession;
 use shared::config::GroupAddPolicy;
 use shared::ids::{GroupId, UserId};
@@ -149,8 +149,6 @@ pub struct Prospect {
     pub followed: bool,
     /// True if the user follows the one who adds them.
     pub follows: bool,
-    /// True if the user is in as many groups as allowed; communities' groups do not count.
-    pub has_max_groups: bool,
 }
 
 impl Prospect {
@@ -164,13 +162,8 @@ impl Prospect {
     }
 }
 
-/// Unknown users are left out. `max_groups` is the number of groups a user may be in.
-pub async fn list_prospects(
-    db: &mut PgSession,
-    caller: UserId,
-    users: &[UserId],
-    max_groups: u32,
-) -> sqlx::Result<Vec<Prospect>> {
+/// Unknown users are left out.
+pub async fn list_prospects(db: &mut PgSession, caller: UserId, users: &[UserId]) -> sqlx::Result<Vec<Prospect>> {
     sqlx::query_as!(
         Prospect,
         r#"SELECT u.user_id::bigint AS "user_id!", coalesce(u.username, '')::text AS "username!",
@@ -178,16 +171,27 @@ pub async fn list_prospects(
                    OR EXISTS (SELECT FROM blocked_relationships WHERE blocker_id = u.user_id AND blocked_id = $1)
                    AS "blocked!",
                EXISTS (SELECT FROM user_follows WHERE follower_id = $1 AND followee_id = u.user_id) AS "followed!",
-               EXISTS (SELECT FROM user_follows WHERE follower_id = u.user_id AND followee_id = $1) AS "follows!",
-               (SELECT count(*) FROM (
-                    SELECT FROM group_members m JOIN group_chats g USING (group_id)
-                    WHERE m.user_id = u.user_id AND g.deleted_at IS NULL AND g.community_id IS NULL LIMIT $3
-                ) AS counted) >= $3 AS "has_max_groups!"
+               EXISTS (SELECT FROM user_follows WHERE follower_id = u.user_id AND followee_id = $1) AS "follows!"
            FROM users_auth u WHERE u.user_id = ANY($2)"#,
         caller.0,
+        &raw(users)
+    )
+    .fetch_all(db)
+    .await
+}
+
+/// Those of these users who are in `max_groups` groups or more; communities' groups do not count. Counts so many for each.
+pub async fn list_in_max_groups(db: &mut PgSession, users: &[UserId], max_groups: u32) -> sqlx::Result<Vec<UserId>> {
+    let users = sqlx::query_scalar!(
+        r#"SELECT u.user_id AS "user_id!" FROM unnest($1::bigint[]) AS u (user_id)
+           WHERE (SELECT count(*) FROM (
+                      SELECT FROM group_members m JOIN group_chats g USING (group_id)
+                      WHERE m.user_id = u.user_id AND g.deleted_at IS NULL AND g.community_id IS NULL LIMIT $2
+                  ) AS counted) >= $2"#,
         &raw(users),
         i64::from(max_groups)
     )
     .fetch_all(db)
-    .await
+    .await?;
+    typed(users)
 }

@@ -89,11 +89,15 @@ pub struct Cost {
     pub active_ms: f64,
 }
 
-pub async fn cost(harness: &Harness) -> Cost {
-    // What a session did is counted at its end at the latest.
+/// What a session of a worker did is counted at its end at the latest.
+async fn end_sessions(harness: &Harness) {
     let end = "SELECT count(pg_terminate_backend(pid, 5000)) FROM pg_stat_activity
                WHERE datname = current_database() AND application_name = 'chat-worker'";
     run(harness, &[end]).await;
+}
+
+pub async fn cost(harness: &Harness) -> Cost {
+    end_sessions(harness).await;
     let (blocks, changes, active_ms) = sqlx::query_as(
         "SELECT (SELECT sum(heap_blks_hit + heap_blks_read + idx_blks_hit + idx_blks_read) FROM pg_statio_user_tables)::bigint,
              (SELECT idx_tup_fetch + seq_tup_read FROM pg_stat_user_tables WHERE relname = 'conversation_changes')::bigint,
@@ -410,4 +414,33 @@ async fn what_marks_conversations_as_quiet_looks_at_few_messages() {
     let visible = mark().await;
     assert!(visible < 15_000, "{visible}");
     assert_eq!(marked().await, 100);
+}
+
+#[tokio::test]
+async fn too_many_members_are_rejected_without_counting_the_groups_of_all() {
+    let harness = Harness::start("plan_too_many").await;
+    let alice = harness.user("alice").await;
+    add_users(&harness, 1_000).await;
+    let join = [
+        "INSERT INTO group_chats (group_id, name, description, created_by, max_members)
+         SELECT 'group_' || gen_random_uuid(), 'g', '', 1000, 5000 FROM generate_series(1, 200)",
+        "INSERT INTO group_members (group_id, user_id, role)
+         SELECT group_id, n, 'member' FROM generate_series(1000, 1999) n, group_chats",
+        "VACUUM ANALYZE",
+    ];
+    run(&harness, &join).await;
+    let named: Vec<String> = (1000..2000).map(|n| n.to_string()).collect();
+    let memberships = async || -> i64 {
+        end_sessions(&harness).await;
+        let read =
+            "SELECT (idx_tup_fetch + seq_tup_read)::bigint FROM pg_stat_user_tables WHERE relname = 'group_members'";
+        sqlx::query_scalar(read).fetch_one(&harness.db).await.unwrap()
+    };
+    let before = memberships().await;
+    let create = json!({"type": "create_group", "groupName": "x", "initialMembers": named});
+    let refused = harness.refused(alice, create, "TOO_MANY_MEMBERS").await;
+    let read = memberships().await - before;
+    println!("{read} rows were visible");
+    assert_eq!(refused["details"], "`initialMembers` and you are 1001 members, and the group may have 50");
+    assert!(read < 20_000, "{read} of 200,000 memberships");
 }
