@@ -91,12 +91,14 @@ pub async fn list_members(
         CommunityMemberRow,
         r#"SELECT m.user_id, coalesce(u.username, '')::text AS "username!", m.role AS "role: Typed<Role>", m.joined_at,
                s.last_seen_at AS "last_seen_at?", m.is_muted
-           FROM community_members m
+           FROM (
+               SELECT c.* FROM community_members c
+               WHERE c.community_id = $1 AND EXISTS (SELECT FROM users_auth a WHERE a.user_id = c.user_id OFFSET 0)
+               ORDER BY array_position(ARRAY['owner', 'admin', 'member'], c.role), c.joined_at, c.user_id LIMIT $2
+           ) m
            JOIN users_auth u ON u.user_id = m.user_id
            LEFT JOIN user_status s ON s.user_id = m.user_id
-           WHERE m.community_id = $1
-           ORDER BY array_position(ARRAY['owner', 'admin', 'member'], m.role), m.joined_at, m.user_id
-           LIMIT $2"#,
+           ORDER BY array_position(ARRAY['owner', 'admin', 'member'], m.role), m.joined_at, m.user_id"#,
         community.0,
         limit
     )

@@ -417,6 +417,18 @@ async fn what_marks_conversations_as_quiet_looks_at_few_messages() {
 }
 
 #[tokio::test]
+async fn a_communitys_first_members_are_found_without_the_others() {
+    let harness = Harness::start("plan_community").await;
+    add_users(&harness, 30_000).await;
+    let join = "INSERT INTO community_members (community_id, user_id, role)
+                SELECT 'c1', n, CASE n WHEN 20000 THEN 'owner' ELSE 'member' END FROM generate_series(1000, 30999) n";
+    run(&harness, &[join, "VACUUM ANALYZE"]).await;
+    let words = "AS \"last_seen_at?\", m.is_muted";
+    let rows = rows_read(&harness, words, "'c1', 5000", "community_members").await;
+    assert!(rows < 6_000, "{rows} of 30,000 are read and sorted");
+}
+
+#[tokio::test]
 async fn too_many_members_are_rejected_without_counting_the_groups_of_all() {
     let harness = Harness::start("plan_too_many").await;
     let alice = harness.user("alice").await;
