@@ -324,7 +324,7 @@ export interface ListedMember {
   mute?: Sanction;
   /** Whether the user is online. */
   online: boolean;
-  /** Up to which message the member has read; absent if nothing since joining. */
+  /** Up to which message the member has read; absent if nothing since joining, or if one of you blocks the other. */
   readSeq?: number;
   /** The user's role: `owner`, `admin` or `member`. */
   role: string;

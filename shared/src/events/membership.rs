@@ -141,7 +141,7 @@ pub struct ListedMember {
     pub can_add_members: bool,
     pub joined_at: Timestamp,
     pub online: bool,
-    /// Up to which message the member has read; absent if nothing since joining.
+    /// Up to which message the member has read; absent if nothing since joining, or if one of you blocks the other.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub read_seq: Option<i64>,
     /// Present while the member may not write.

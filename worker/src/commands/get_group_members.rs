@@ -1,4 +1,5 @@
-//! `get_group_members`: lists a group's members, and which of them are online.
+//! `get_group_members`: lists a group's members, which of them are online, and how far they have read; of users blocked in
+//! either direction, neither.
 
 use std::collections::HashMap;
 
@@ -51,7 +52,7 @@ impl Handle for GetGroupMembers {
             can_add_members: row.can_add_members,
             joined_at: row.joined_at.into(),
             online: online.contains(&row.user_id),
-            read_seq: row.read_seq,
+            read_seq: row.read_seq.filter(|_| !blocked.contains(&row.user_id)),
             mute: mutes.remove(&row.user_id),
         };
         let members = rows.into_iter().map(member).collect();

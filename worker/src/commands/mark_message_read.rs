@@ -38,7 +38,7 @@ impl Handle for MarkMessageRead {
             let sender = found.row.sender_id;
             let told = match found.conversation {
                 // Users who are blocked in either direction do not learn that the other is there.
-                ConversationId::Direct(..) if users::is_blocked(context.db, reader, sender).await? => None,
+                _ if users::is_blocked(context.db, reader, sender).await? => None,
                 ConversationId::Direct(..) => Some(sender),
                 ConversationId::Group(group) => {
                     groups::find_membership(context.db, group, sender).await?.map(|_| sender)

@@ -92,3 +92,53 @@ async fn what_was_read_is_not_shown_between_blocked_users() {
         assert_eq!((&own["readSeq"], &own["lastMessage"]["isRead"]), (&json!(1), &json!(true)), "one's own mark");
     }
 }
+
+/// How far the members have read, as this user is shown it.
+async fn positions(harness: &Harness, user: UserId, group: &Value, members: [UserId; 3]) -> [Value; 3] {
+    let listed = harness.expect(user, json!({"type": "get_group_members", "groupId": group}), "group_members").await;
+    members.map(|member| {
+        let of = |listed: &&Value| listed["userId"] == json!(member);
+        listed["members"].as_array().unwrap().iter().find(of).unwrap()["readSeq"].clone()
+    })
+}
+
+#[tokio::test]
+async fn blocked_members_of_a_group_do_not_see_read_marks() {
+    for bob_blocks in [true, false] {
+        let harness = Harness::start("group_marks").await;
+        let users @ [alice, bob, carol] = harness.users(["alice", "bob", "carol"]).await;
+        let create = json!({"type": "create_group", "groupName": "g", "initialMembers": [bob, carol]});
+        let group = harness.expect(alice, create, "group_created").await["groupId"].clone();
+        let say = json!({"type": "send_group_message", "groupId": group, "content": "x"});
+        let mut sent = Vec::new();
+        for sender in [alice, bob] {
+            sent.push(harness.expect(sender, say.clone(), "group_message_sent").await["messageId"].clone());
+        }
+        let read = |index: usize| json!({"type": "mark_message_read", "messageId": sent[index]});
+        let told = |user: UserId| {
+            let events = harness.events(Channel::User(user), "message_read");
+            events.iter().map(|event| event["readBy"].clone()).collect::<Vec<_>>()
+        };
+        let (blocker, blocked) = if bob_blocks { (bob, alice) } else { (alice, bob) };
+        harness.block(blocker, blocked).await;
+        // Each marks the other's message, and carol both.
+        for (reader, index) in [(bob, 0), (alice, 1), (carol, 0), (carol, 1)] {
+            harness.expect(reader, read(index), "message_read").await;
+        }
+        for (user, other) in [(alice, bob), (bob, alice)] {
+            let of_carol = |published: &crate::harness::Published| {
+                let event = published.json();
+                published.channel == Channel::User(user)
+                    && event["type"] == "message_read"
+                    && event["readBy"] == json!(carol)
+            };
+            harness.wait_for("the mark of another member", of_carol).await;
+            assert!(!told(user).contains(&json!(other)), "{:?}", told(user));
+            assert!(told(user).contains(&json!(user)), "one's own other connections: {:?}", told(user));
+        }
+        let nothing = Value::Null;
+        assert_eq!(positions(&harness, alice, &group, users).await, [json!(2), nothing.clone(), json!(2)]);
+        assert_eq!(positions(&harness, bob, &group, users).await, [nothing, json!(1), json!(2)]);
+        assert_eq!(positions(&harness, carol, &group, users).await, [json!(2), json!(1), json!(2)]);
+    }
+}
