@@ -25,9 +25,14 @@ pub async fn update_status(db: &mut PgSession, users: &[UserId], online: bool) -
 
 /// Marks exactly these users as online.
 pub async fn replace_online(db: &mut PgSession, users: &[UserId]) -> sqlx::Result<()> {
-    sqlx::query!("UPDATE user_status SET online = FALSE WHERE online AND user_id <> ALL($1)", &raw(users))
-        .execute(&mut *db)
-        .await?;
+    // Not `<> ALL`, which a generic plan compares with every one of them.
+    sqlx::query!(
+        "UPDATE user_status s SET online = FALSE
+         WHERE online AND NOT EXISTS (SELECT FROM unnest($1::bigint[]) AS o (user_id) WHERE o.user_id = s.user_id)",
+        &raw(users)
+    )
+    .execute(&mut *db)
+    .await?;
     update_status(db, users, true).await?;
     Ok(())
 }
