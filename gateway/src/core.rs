@@ -22,6 +22,7 @@ use uuid::Uuid;
 
 use crate::clock::Uptime;
 use crate::connection::{Connection, InFlight};
+use crate::limits::spent::SpentRates;
 use crate::liveness::Liveness;
 use crate::metrics::{GatewayMetrics, Totals};
 use crate::tokens::Tokens;
@@ -47,6 +48,7 @@ pub struct Core {
     /// Used for everything but subscriptions and the ordered lane.
     pub redis: Client,
     pub admit: Admit,
+    pub spent: SpentRates,
     pub liveness: Liveness,
     pub tracer: Tracer,
 }
@@ -86,6 +88,7 @@ impl Core {
             tokens: Tokens::new(&settings)?,
             metrics: GatewayMetrics::new(),
             totals: Totals::default(),
+            spent: SpentRates::default(),
             recorder,
             redis,
             admit: Admit::new(RATE_WINDOW),

@@ -80,7 +80,8 @@ pub struct Gateway {
     /// When a user may change something else: as often at once as messages may be sent in a minute, and in each second a
     /// sixtieth of what is allowed in a minute.
     pub changes: Pace<UserId>,
-    /// When a user may edit another message, which is stored three times over: as often as one may send a message.
+    /// When a user may edit another message: as often as one may send a message, and less often if it is long, because the
+    /// event has the text three times, and is stored with the outcome for everybody who is told.
     pub edits: Pace<UserId>,
     /// When a user may put further members into new groups.
     pub founding: Pace<UserId>,

@@ -7,7 +7,7 @@ use shared::clock::Timestamp;
 use shared::commands::{Command, Route};
 use shared::config::GatewaySettings;
 use shared::ids::{ConnectionId, UserId, new_command_id, user_route_hint};
-use shared::protocol::{Rejection, RequestId};
+use shared::protocol::{ErrorCode, Rejection, RequestId};
 use shared::redis::admit::{Append, Rate};
 use shared::stream::{Body, Envelope, Internal};
 use shared::telemetry::traces::{KeyValue, Span, SpanKind, TraceContext};
@@ -17,6 +17,7 @@ use crate::connection::Connection;
 use crate::connection::in_flight::NextRound;
 use crate::core::Core;
 use crate::lanes::load::LaneLoads;
+use crate::metrics::Totals;
 
 /// What senders are told if Redis does not answer.
 const REDIS_RETRY_SECONDS: u32 = 2;
@@ -90,7 +91,7 @@ impl Admitted {
     /// Admits a client's command. Answers refer to its id.
     ///
     /// # Errors
-    /// When its lane takes no commands for the moment.
+    /// When its sender is certainly over the rate limit, or its lane takes no commands for the moment.
     pub fn client(
         core: &Core,
         lanes: &LaneLoads,
@@ -106,6 +107,9 @@ impl Admitted {
         } else {
             Rate { key: core.keys.command_rate(user), limit: command_rate_limit(&core.settings) }
         };
+        if let Some(retry_after) = core.spent.retry_after(&rate.key, rate.limit, core.clock.now_ms()) {
+            return Err(over_rate_limit(core, retry_after));
+        }
         let route = command.route(user);
         let body = match command {
             Command::Sync(sync) => Body::Sync(sync.into_round()),
@@ -250,6 +254,15 @@ impl Entry {
 /// How many other commands a user may send: far more than people need, and less than a program could send.
 pub fn command_rate_limit(settings: &GatewaySettings) -> u32 {
     settings.message_rate_limit.saturating_mul(COMMANDS_PER_MESSAGE)
+}
+
+/// Counts a command of a sender who is over the rate limit, and says what the sender is told.
+pub fn over_rate_limit(core: &Core, retry_after: u32) -> Rejection {
+    Totals::add(&core.totals.rate_limited, 1);
+    core.metrics.rate_limited.with("messages").increment(1);
+    let (messages, others) = (core.settings.message_rate_limit, command_rate_limit(&core.settings));
+    let details = format!("At most {messages} messages and {others} other commands per minute");
+    Rejection { retry_after: Some(retry_after), ..Rejection::new(ErrorCode::RateLimitExceeded, details) }
 }
 
 /// What a sender is told if the entry could not be appended.

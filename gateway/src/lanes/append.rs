@@ -4,16 +4,14 @@
 use std::sync::Arc;
 
 use fred::prelude::Client;
-use shared::protocol::{ErrorCode, Rejection};
-use shared::redis::admit::{Admission, Append};
+use shared::redis::admit::{Admission, Append, Rate};
 use shared::telemetry::traces::log_span;
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
 use crate::core::Core;
-use crate::lanes::admit::{Admitted, Origin, Traced, command_rate_limit, not_appended};
+use crate::lanes::admit::{Admitted, Origin, Traced, not_appended, over_rate_limit};
 use crate::lanes::ask::Requests;
-use crate::metrics::Totals;
 
 const BATCH: usize = 256;
 
@@ -41,16 +39,18 @@ pub async fn run(core: Arc<Core>, requests: Arc<Requests>, client: Client, mut q
         let admissions = core.admit.run(&client, &appends).await;
         core.metrics.append_seconds.record(started.elapsed());
         core.metrics.append_batch_size.record(appends.len() as f64);
-        appends.clear();
         let (mut errors, mut failed_trace) = (Vec::new(), None);
-        for ((origin, command, traced), admission) in origins.drain(..).zip(admissions) {
+        let sent = appends.drain(..).zip(origins.drain(..));
+        for ((append, (origin, command, traced)), admission) in sent.zip(admissions) {
             if let Some(traced) = traced {
                 failed_trace = failed_trace.or(admission.is_err().then_some(traced.context()));
                 traced.appended(&core, command, matches!(admission, Ok(Admission::Appended)));
             }
             match admission {
                 Ok(Admission::Appended) => {}
-                Ok(Admission::RateLimited { retry_after }) => rate_limited(&core, &origin, command, retry_after),
+                Ok(Admission::RateLimited { retry_after }) => {
+                    rate_limited(&core, &origin, command, append.rate, retry_after)
+                }
                 Err(error) => {
                     fail(&core, &requests, &origin, command);
                     errors.push(error);
@@ -64,14 +64,12 @@ pub async fn run(core: Arc<Core>, requests: Arc<Requests>, client: Client, mut q
     }
 }
 
-fn rate_limited(core: &Core, origin: &Origin, command: Uuid, retry_after: u32) {
-    Totals::add(&core.totals.rate_limited, 1);
-    core.metrics.rate_limited.with("messages").increment(1);
+fn rate_limited(core: &Core, origin: &Origin, command: Uuid, rate: Option<Rate>, retry_after: u32) {
+    if let Some(Rate { key, limit }) = rate {
+        core.spent.note(key, limit, retry_after, core.clock.now_ms());
+    }
+    let rejection = over_rate_limit(core, retry_after);
     if let Origin::Client(connection) = origin {
-        let (messages, others) = (core.settings.message_rate_limit, command_rate_limit(&core.settings));
-        let details = format!("At most {messages} messages and {others} other commands per minute");
-        let rejection =
-            Rejection { retry_after: Some(retry_after), ..Rejection::new(ErrorCode::RateLimitExceeded, details) };
         core.reject(connection, command, &rejection);
     }
 }

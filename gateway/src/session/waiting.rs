@@ -7,7 +7,7 @@ use std::pin::Pin;
 use std::task::Context;
 use std::time::Duration;
 
-use shared::commands::{Command, Route};
+use shared::commands::{Command, EditGroupMessage, EditMessage, Route};
 use shared::ids::UserId;
 use shared::protocol::{ErrorCode, Rejection, RequestId};
 use tokio::time::Sleep;
@@ -22,6 +22,9 @@ use crate::session::inflow::READ_PAUSE_BYTES;
 const MAX_COST: usize = 24;
 const PAGE_COST: usize = 6;
 const LIST_COST: usize = 12;
+
+/// An edit counts as one more for each so many bytes of its text.
+const EDIT_UNIT: usize = 1_024;
 
 /// A command with the id of its request.
 pub type Requested = (Command, Option<RequestId>);
@@ -112,7 +115,10 @@ fn take_turn(gateway: &Gateway, user: UserId, command: &Command) -> Option<Durat
         Command::RemoveGroupMember(_) | Command::BanMember(_) | Command::LeaveGroup(_) | Command::DeleteGroup(_) => {
             gateway.removals.take(user, now_ms)
         }
-        Command::EditMessage(_) | Command::EditGroupMessage(_) => gateway.edits.take(user, now_ms),
+        Command::EditMessage(EditMessage { content, .. })
+        | Command::EditGroupMessage(EditGroupMessage { content, .. }) => {
+            gateway.edits.take_several(user, 1 + content.len() / EDIT_UNIT, now_ms)
+        }
         Command::Typing(_) => Some(Duration::ZERO),
         command if command.is_message() || matches!(command.route(user), Route::Query) => Some(Duration::ZERO),
         _ => gateway.changes.take(user, now_ms),

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use fred::prelude::*;
 use serde_json::json;
 use shared::commands::Command;
 use shared::ids::{ConversationId, GroupId, MessageId, UserId};
@@ -214,6 +215,20 @@ async fn other_commands_have_a_limit_ten_times_as_high() {
     let other = harness.login(2).await;
     other.send(json!({"type": "get_online_users"})).await.unwrap();
     harness.worker.command().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_over_the_rate_limit_is_refused_without_asking_redis() {
+    let mut harness = Harness::start(&[("MESSAGE_RATE_LIMIT", "1")]).await;
+    let (mut phone, mut laptop) = (harness.login(1).await, harness.login(1).await);
+    let send = json!({"type": "send_message", "recipientId": 2, "content": "x"});
+    phone.send(send.clone()).await.unwrap();
+    harness.worker.command().await;
+    assert_eq!(phone.request(send.clone()).await.unwrap()["code"], "RATE_LIMIT_EXCEEDED");
+    let _: () = harness.worker.redis.del(harness.worker.keys.message_rate(UserId(1))).await.unwrap();
+    let refused = laptop.request(send).await.unwrap();
+    assert_eq!(refused["code"], "RATE_LIMIT_EXCEEDED", "Redis has forgotten, and would accept it");
+    assert!(refused["retryAfter"].as_u64().is_some_and(|seconds| (50..=60).contains(&seconds)), "{refused}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -84,6 +84,10 @@ async fn who_edits_much_waits_for_a_turn() {
     let edits = (0..124).map(|number| edit(["edit_message", "edit_group_message"][number % 2]));
     let waited = test.answer_all(edits, "message_edited").await;
     assert!((Duration::from_millis(1_900)..Duration::from_millis(2_500)).contains(&waited), "{waited:?}");
+    let long = json!({"type": "edit_message", "messageId": message, "newContent": "x".repeat(4_000)});
+    // They count as four each.
+    let waited = test.answer_all(std::iter::repeat_n(long, 3), "message_edited").await;
+    assert!((Duration::from_millis(4_000)..Duration::from_millis(5_500)).contains(&waited), "{waited:?}");
     while test.gateway.edits.take(UserId(1), test.gateway.clock.now_ms()).is_some() {}
     test.send(&edit("edit_message")).await;
     let error = test.event().await;
