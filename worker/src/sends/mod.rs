@@ -173,14 +173,13 @@ async fn store(
 
 /// Counts the conversations that users have begun with strangers.
 async fn count_begun(app: &App, batch: &[&Send], verdicts: &[sends::Verdict]) {
-    let begun: Vec<UserId> = verdicts
-        .iter()
-        .zip(batch)
-        .filter(|(verdict, send)| verdict.begins_with_stranger() && send.recipient().is_some())
-        .filter(|(_, send)| !send.envelope.reply_to.is_gateway())
-        .map(|(_, send)| send.envelope.user)
-        .collect();
-    strangers::count(app, &begun).await;
+    let mut begun: HashMap<UserId, i64> = HashMap::new();
+    for (verdict, send) in verdicts.iter().zip(batch) {
+        if verdict.begins_with_stranger() && send.recipient().is_some() && !send.envelope.reply_to.is_gateway() {
+            *begun.entry(send.envelope.user).or_default() += 1;
+        }
+    }
+    strangers::count(app, begun).await;
 }
 
 /// Why messages are not stored, if they are not. A reply to what cannot be replied to is not, but a redelivered one still

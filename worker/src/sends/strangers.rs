@@ -7,6 +7,7 @@ use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use fred::prelude::*;
+use futures_util::future::join_all;
 use shared::ids::{ConversationId, UserId};
 use shared::protocol::{ErrorCode, Rejection};
 use shared::redis::redirect::keyed;
@@ -19,7 +20,7 @@ use crate::store::sends as store;
 use crate::store::session::PgSession;
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
-/// After this, the message is not counted.
+/// After this, the messages are not counted.
 const MAX_WAIT: Duration = Duration::from_millis(200);
 
 /// The rejections of messages to strangers, by conversation, for users who have reached the limit.
@@ -55,13 +56,19 @@ pub async fn rejections(
     Ok(asked.into_iter().filter(is_stranger).map(refusal).collect())
 }
 
-/// Counts first messages to strangers by their senders.
-pub async fn count(app: &App, senders: &[UserId]) {
-    for sender in senders {
-        let key = app.keys.strangers(*sender);
-        let counting = async {
-            let count: i64 = keyed!(&app.redis, &key, |sender, key| async move { sender.incr(key).await }).await?;
-            if count == 1 {
+/// Counts first messages to strangers: how many each of these senders has sent. All of them at once, because everybody whose
+/// messages were stored together waits for it.
+pub async fn count(app: &App, sent: HashMap<UserId, i64>) {
+    join_all(sent.into_iter().map(|(sender, sent)| count_of(app, sender, sent))).await;
+}
+
+async fn count_of(app: &App, sender: UserId, sent: i64) {
+    let key = app.keys.strangers(sender);
+    let counting =
+        async {
+            let count: i64 =
+                keyed!(&app.redis, &key, |sender, key| async move { sender.incr_by(key, sent).await }).await?;
+            if count == sent {
                 let _: bool = keyed!(&app.redis, &key, |sender, key| async move {
                     sender.expire(key, DAY.as_secs() as i64, None).await
                 })
@@ -71,14 +78,13 @@ pub async fn count(app: &App, senders: &[UserId]) {
                 let left_seconds: i64 =
                     keyed!(&app.redis, &key, |sender, key| async move { sender.ttl(key).await }).await?;
                 let left = Duration::from_secs(left_seconds.max(1) as u64);
-                app.strangers.remember(*sender, Instant::now() + left);
+                app.strangers.remember(sender, Instant::now() + left);
             }
             Ok::<(), Error>(())
         };
-        match tokio::time::timeout(MAX_WAIT, counting).await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::debug!(%error, "a first message to a stranger could not be counted"),
-            Err(_) => {}
-        }
+    match tokio::time::timeout(MAX_WAIT, counting).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::debug!(%error, "first messages to strangers could not be counted"),
+        Err(_) => {}
     }
 }
