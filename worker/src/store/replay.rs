@@ -26,6 +26,7 @@ pub async fn list_missed_messages(
     users: &[UserId],
     limit: i64,
 ) -> sqlx::Result<Vec<MissedMessage>> {
+    // Hidden messages are looked up by key: `OFFSET 0` keeps the planner from reading all of them.
     let rows = sqlx::query!(
         r#"SELECT m.user_id, p.message_id AS "message_id!", m.conversation_id, p.version AS "version?",
                p.created_at AS "created_at!"
@@ -48,8 +49,9 @@ pub async fn list_missed_messages(
                    ORDER BY p.seq DESC LIMIT 10 * $2::bigint
                ) p
                WHERE p.sender_id <> m.user_id
-                   AND NOT EXISTS (SELECT FROM message_deletions d
-                                   WHERE d.user_id = m.user_id AND d.conversation_id = m.conversation_id AND d.seq = p.seq)
+                   AND NOT EXISTS (
+                       SELECT FROM message_deletions d
+                       WHERE d.user_id = m.user_id AND d.conversation_id = m.conversation_id AND d.seq = p.seq OFFSET 0)
                ORDER BY p.seq DESC LIMIT $2
            ) p
            WHERE m.before < 4 * $2

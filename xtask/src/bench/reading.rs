@@ -77,7 +77,7 @@ fn readings(site: &Site, root: &Path, sizes: &Sizes) -> Result<Vec<Reading>> {
     let top = i64::MAX;
     let limit = PAGE + 1;
     let scope = ("visible_count!", format!("{long}, 1, 2"));
-    let page = |before: String| ("ORDER BY p.seq DESC OFFSET", format!("{long}, 1, 0, {before}, 0, {limit}"));
+    let page = |before: String| ("ORDER BY p.seq DESC OFFSET $5", format!("{long}, 1, 0, {before}, 0, {limit}"));
     let readings: [(&'static str, Vec<(&str, String)>); 4] = [
         ("newest page of the long conversation", vec![scope.clone(), page(top.to_string())]),
         ("page in its middle, by `beforeSeq`", vec![scope.clone(), page(middle.to_string())]),

@@ -217,7 +217,7 @@ fn readings(site: &Site, root: &Path, extent: Extent) -> Result<Vec<Reading>> {
     let scope = |of: &(u64, String, String)| ("visible_count!", of.1.clone());
     let limit = PAGE + 1;
     let page = |of: &(u64, String, String), before: String| {
-        ("ORDER BY p.seq DESC OFFSET", format!("{}, 0, {before}, 0, {limit}", of.2))
+        ("ORDER BY p.seq DESC OFFSET $5", format!("{}, 0, {before}, 0, {limit}", of.2))
     };
     let newest = i64::MAX.to_string();
     let user = busiest.0;
