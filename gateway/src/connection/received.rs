@@ -150,7 +150,9 @@ impl Received {
     pub fn confirm(&mut self, confirmed: &[(ConversationId, i64)]) -> Vec<Receipt> {
         let mut written: HashMap<ConversationId, Written> = HashMap::with_capacity(confirmed.len());
         for (conversation, up_to) in confirmed {
-            written.entry(*conversation).or_default().up_to = *up_to;
+            // A client may name a direct conversation in two ways.
+            let written = written.entry(*conversation).or_default();
+            written.up_to = written.up_to.max(*up_to);
         }
         // Once, however many conversations the client names.
         self.unconfirmed.retain(|receipt| match *receipt {

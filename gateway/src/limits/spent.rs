@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 const MIN_KEPT: usize = 1_024;
 /// Redis counts in whole seconds, so the last of them may have begun before it answered.
 const RESOLUTION_MS: u64 = 1_000;
-/// However soon they may send again.
+/// The shortest time for which commands are rejected here, even if Redis might accept them sooner.
 const LEAST: Duration = Duration::from_millis(100);
 
 /// The keys of rates in Redis, with what was said of them.
@@ -27,9 +27,9 @@ struct Spent {
 
 struct Refusal {
     limit: u32,
-    /// Until then Redis would refuse it, too,
+    /// Until this time, Redis would certainly reject another command.
     certain_until_ms: u64,
-    /// and not any more then.
+    /// When a command may be sent again, by Redis' answer.
     over_at_ms: u64,
 }
 

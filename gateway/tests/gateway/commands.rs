@@ -218,7 +218,7 @@ async fn other_commands_have_a_limit_ten_times_as_high() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_is_over_the_rate_limit_is_refused_without_asking_redis() {
+async fn who_is_over_the_rate_limit_is_rejected_without_asking_redis() {
     let mut harness = Harness::start(&[("MESSAGE_RATE_LIMIT", "1")]).await;
     let (mut phone, mut laptop) = (harness.login(1).await, harness.login(1).await);
     let send = json!({"type": "send_message", "recipientId": 2, "content": "x"});

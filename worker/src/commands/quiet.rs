@@ -34,7 +34,7 @@ async fn mark_at_primary(app: &App, user: UserId) -> sqlx::Result<()> {
 
 async fn mark(db: &mut PgSession, user: UserId, most: i64) -> sqlx::Result<()> {
     for _ in 0..most / MARKED_AT_ONCE {
-        // Some may stay as they are, and are looked at again. If most do, the others are left to further lists.
+        // Some stay as they are, and are looked at again. If most do, the others are not worth it.
         if inbox::mark_quiet(db, user, MARKED_AT_ONCE).await? < MARKED_AT_ONCE as u64 / 2 {
             break;
         }

@@ -64,24 +64,25 @@ pub async fn count(app: &App, sent: HashMap<UserId, i64>) {
 
 async fn count_of(app: &App, sender: UserId, sent: i64) {
     let key = app.keys.strangers(sender);
-    let counting =
-        async {
-            let count: i64 =
-                keyed!(&app.redis, &key, |sender, key| async move { sender.incr_by(key, sent).await }).await?;
-            if count == sent {
-                let _: bool = keyed!(&app.redis, &key, |sender, key| async move {
-                    sender.expire(key, DAY.as_secs() as i64, None).await
-                })
-                .await?;
-            }
-            if count >= i64::from(app.settings.new_conversation_limit) {
-                let left_seconds: i64 =
-                    keyed!(&app.redis, &key, |sender, key| async move { sender.ttl(key).await }).await?;
-                let left = Duration::from_secs(left_seconds.max(1) as u64);
-                app.strangers.remember(sender, Instant::now() + left);
-            }
-            Ok::<(), Error>(())
-        };
+    let counting = async {
+        let count: i64 = keyed!(&app.redis, &key, |sender, key| async move { sender.incr_by(key, sent).await }).await?;
+        let limit = i64::from(app.settings.new_conversation_limit);
+        let mut left_seconds = DAY.as_secs() as i64;
+        if count >= limit {
+            left_seconds = keyed!(&app.redis, &key, |sender, key| async move { sender.ttl(key).await }).await?;
+        }
+        // It has no end if a worker died after it had counted the first ones.
+        if count == sent || left_seconds < 0 {
+            left_seconds = DAY.as_secs() as i64;
+            let _: bool =
+                keyed!(&app.redis, &key, |sender, key| async move { sender.expire(key, left_seconds, None).await })
+                    .await?;
+        }
+        if count >= limit {
+            app.strangers.remember(sender, Instant::now() + Duration::from_secs(left_seconds.max(1) as u64));
+        }
+        Ok::<(), Error>(())
+    };
     match tokio::time::timeout(MAX_WAIT, counting).await {
         Ok(Ok(())) => {}
         Ok(Err(error)) => tracing::debug!(%error, "first messages to strangers could not be counted"),

@@ -17,7 +17,7 @@ use crate::error::Failure;
 use crate::history;
 use crate::outcome::Outcome;
 use crate::store::history::MessageRow;
-use crate::store::users::NOBODY;
+use crate::store::users::{self, NOBODY};
 use crate::store::{history as rows, replay, shared_events};
 
 /// Events in a page.
@@ -84,7 +84,8 @@ async fn choose_together(
         timed.entry(row.user_id).or_default().push((time_ms(row.event_id), Missed::Event(row.event_id)));
     }
     let mut message_times: HashMap<(UserId, MessageId), i64> = HashMap::new();
-    for ((user, conversation), missed) in list_sequences(db, users, most).await? {
+    let (sequences, incomplete) = list_sequences(db, users, most).await?;
+    for ((user, conversation), missed) in sequences {
         // The position in time is never before that of the previous item, whatever the gateways' clocks said: within a
         // conversation, the order is that of the versions.
         let mut at_ms = joined.get(&(user, conversation)).copied().unwrap_or(0);
@@ -107,24 +108,34 @@ async fn choose_together(
         missed.sort_by_key(|(at_ms, _)| *at_ms);
         let surplus = missed.len().saturating_sub(limit);
         let kept = missed.split_off(surplus).into_iter().map(|(_, missed)| missed).collect();
-        (user, MissedEvents { missed: kept, truncated: surplus > 0 })
+        (user, MissedEvents { missed: kept, truncated: surplus > 0 || incomplete.contains(&user) })
     };
+    for user in &incomplete {
+        timed.entry(*user).or_default();
+    }
     Ok(timed.into_iter().map(newest).collect())
 }
 
 /// What each user missed in a conversation, with its time, in the order of the conversation.
 type Sequences = BTreeMap<(UserId, ConversationId), Vec<(i64, Missed)>>;
 
-async fn list_sequences(db: &mut PgSession, users: &[UserId], most: i64) -> Result<Sequences, Failure> {
+/// The sequences, and the users who missed more than they hold.
+async fn list_sequences(
+    db: &mut PgSession,
+    users: &[UserId],
+    most: i64,
+) -> Result<(Sequences, HashSet<UserId>), Failure> {
     // Old messages have no version, and everything that has one came later.
     const BEFORE_VERSIONS: i64 = 0;
     let mut versioned: BTreeMap<_, Vec<(i64, i64, Missed)>> = BTreeMap::new();
-    for row in replay::list_missed_messages(db, users, most).await? {
+    let (messages, cut) = replay::list_missed_messages(db, users, most).await?;
+    let (events, lost) = shared_events::list_missed(db, users, most).await?;
+    for row in messages {
         let at_ms = (row.created_at.unix_timestamp_nanos() / 1_000_000) as i64;
         let missed = (row.version.unwrap_or(BEFORE_VERSIONS), at_ms, Missed::Message(row.message_id));
         versioned.entry((row.user_id, row.conversation_id)).or_default().push(missed);
     }
-    for row in shared_events::list_missed(db, users, most).await? {
+    for row in events {
         let missed = (row.version, time_ms(row.event_id), Missed::Event(row.event_id));
         versioned.entry((row.user_id, row.conversation_id)).or_default().push(missed);
     }
@@ -132,7 +143,8 @@ async fn list_sequences(db: &mut PgSession, users: &[UserId], most: i64) -> Resu
         missed.sort_by_key(|(version, _, _)| *version);
         missed.into_iter().map(|(_, at_ms, missed)| (at_ms, missed)).collect()
     };
-    Ok(versioned.into_iter().map(|(key, missed)| (key, in_order(missed))).collect())
+    let sequences = versioned.into_iter().map(|(key, missed)| (key, in_order(missed))).collect();
+    Ok((sequences, cut.into_iter().chain(lost).collect()))
 }
 
 /// The time in the first 48 bits of a UUIDv7.
@@ -292,6 +304,7 @@ async fn read_together(
         Missed::Message(id) => replies.get(id),
         Missed::Event(_) => mentioning.get(&missed.about()).filter(|_| visible.contains(&(reader, missed.about()))),
     };
+    let whose: Vec<UserId> = readings.iter().map(|reading| reading.reader).collect();
     let mut pages = Vec::with_capacity(readings.len());
     for reading in readings {
         let own: HashMap<MessageId, MessageRow> = reading
@@ -304,9 +317,45 @@ async fn read_together(
         let content = |missed: &Missed| own.remove(missed).or_else(|| contents.get(missed).cloned());
         pages.push(reading.end(content));
     }
+    hide_deliveries(db, &whose, &mut pages).await?;
     let replayed: usize = pages.iter().map(|page: &ReplayPage| page.events.len()).sum();
     app.metrics.replayed.increment(replayed as u64);
     Ok(pages)
+}
+
+/// Blocked users are not told that an earlier direct message of theirs has arrived: the receipt names nobody as its sender.
+async fn hide_deliveries(db: &mut PgSession, readers: &[UserId], pages: &mut [ReplayPage]) -> Result<(), Failure> {
+    let receipts = || {
+        readers
+            .iter()
+            .zip(pages.iter())
+            .flat_map(|(reader, page)| page.events.iter().map(move |e| (*reader, e.receipt)))
+    };
+    let pairs: HashSet<(UserId, UserId)> =
+        receipts().filter_map(|(reader, receipt)| Some((reader, direct_sender(&receipt)?))).collect();
+    if pairs.is_empty() {
+        return Ok(());
+    }
+    let (ones, others): (Vec<UserId>, Vec<UserId>) = pairs.into_iter().unzip();
+    let blocked = users::list_blocked_among(db, &ones, &others).await?;
+    let blocked: HashSet<(UserId, UserId)> = blocked.into_iter().map(|pair| (pair.user_id, pair.other_id)).collect();
+    for (reader, page) in readers.iter().zip(pages) {
+        for event in &mut page.events {
+            if direct_sender(&event.receipt).is_some_and(|sender| blocked.contains(&(*reader, sender)))
+                && let Receipt::Message { sender, .. } = &mut event.receipt
+            {
+                *sender = NOBODY;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn direct_sender(receipt: &Receipt) -> Option<UserId> {
+    match *receipt {
+        Receipt::Message { conversation: ConversationId::Direct(..), sender, .. } => Some(sender),
+        _ => None,
+    }
 }
 
 /// Opens these events. One that cannot be read is left out.

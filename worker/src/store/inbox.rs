@@ -69,7 +69,7 @@ async fn read_entries(
     // skips those without any. The others are looked up once each, by key (`OFFSET 0` keeps the planner from reading
     // whole tables instead; ordering the rows of `live` keeps it from reading all of the user's). Everything else is
     // looked up for those on the page. Counting messages reads only indexes, and of each conversation at most the newest
-    // five times as many as are counted, twenty times as many for the sum: a user may have hidden any number of them.
+    // five times as many messages of others as are counted, twenty times as many for the sum: a user may have hidden any number.
     let rows = sqlx::query!(
         r#"WITH live AS MATERIALIZED (
                SELECT m.conversation_id, m.read_seq, m.cleared_seq, m.muted_until, m.pinned, m.marked_unread, c.last_seq,

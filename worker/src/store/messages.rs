@@ -56,7 +56,8 @@ pub async fn delete_message(db: &mut PgSession, message: MessageId) -> sqlx::Res
          told AS (DELETE FROM event_log WHERE message_id = $1 OR event_id = $1 RETURNING event_id),
          queued AS (DELETE FROM event_queue q USING told WHERE q.event_id = told.event_id),
          shared AS (
-             UPDATE conversation_changes SET event_id = NULL, actor_id = NULL, about = NULL, body = NULL WHERE about = $1
+             UPDATE conversation_changes c SET event_id = NULL, actor_id = NULL, about = NULL, body = NULL FROM gone
+             WHERE c.conversation_id = gone.conversation_id AND c.about = $1
          ),
          raised AS (
              UPDATE conversations c SET message_count = c.message_count - 1, version = c.version + 1,

@@ -71,7 +71,7 @@ pub async fn delete_messages(db: &mut PgSession, conversation: &Spelled, up_to: 
            waiting AS (DELETE FROM event_queue WHERE event_id IN (SELECT event_id FROM told)),
            shared AS (
                UPDATE conversation_changes SET event_id = NULL, actor_id = NULL, about = NULL, body = NULL
-               WHERE about IN (SELECT message_id FROM chosen)
+               WHERE conversation_id = $1 AND about IN (SELECT message_id FROM chosen)
            ),
            messages AS (
                DELETE FROM private_messages WHERE message_id IN (SELECT message_id FROM chosen)

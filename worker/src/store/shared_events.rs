@@ -7,6 +7,9 @@ use crate::store::replay::EventBody;
 use crate::store::session::PgSession;
 use shared::ids::{ConversationId, EventId, MessageId, UserId};
 
+/// As many are deleted with one of a conversation's events.
+const MAX_SPARE: i64 = 1_000;
+
 /// An event to store.
 pub struct NewSharedEvent<'a> {
     pub event_id: EventId,
@@ -23,7 +26,7 @@ pub struct NewSharedEvent<'a> {
 
 /// Stores an event with its change. The transaction has raised the conversation's version, so no other transaction
 /// stores one meanwhile. The actor's delivered version moves forward if the actor had received everything before. The
-/// conversation keeps its newest `kept` events, or up to a tenth more.
+/// conversation keeps its newest `kept` events, or up to a tenth more, but at most [`MAX_SPARE`] more.
 ///
 /// # Errors
 /// `RowNotFound` when the change has no row.
@@ -52,15 +55,15 @@ pub async fn insert_event(db: &mut PgSession, event: &NewSharedEvent<'_>, kept: 
     )
     .fetch_one(&mut *db)
     .await?;
-    let spare = kept / 10;
+    let spare = (kept / 10).min(MAX_SPARE);
     if i64::from(count) > kept + spare {
         delete_surplus(db, event.conversation, kept, 2 * spare).await?;
     }
     Ok(())
 }
 
-/// Counts a conversation's events, and deletes the oldest of them beyond the newest `kept`, up to `limit`. Their changes
-/// stay.
+/// Counts a conversation's events, and deletes the oldest of them beyond the newest `kept`, up to `limit`, and records that
+/// they are lost. Their changes stay.
 async fn delete_surplus(db: &mut PgSession, conversation: ConversationId, kept: i64, limit: i64) -> sqlx::Result<()> {
     sqlx::query!(
         "WITH counted AS MATERIALIZED (
@@ -77,7 +80,9 @@ async fn delete_surplus(db: &mut PgSession, conversation: ConversationId, kept: 
              UPDATE conversation_changes SET event_id = NULL, actor_id = NULL, about = NULL, body = NULL
              WHERE conversation_id = $1 AND version IN (SELECT version FROM oldest)
          )
-         UPDATE conversations SET told_count = least(counted.events, $2) FROM counted WHERE conversation_id = $1",
+         UPDATE conversations SET told_count = least(counted.events, $2),
+             told_lost = greatest(told_lost, (SELECT max(version) FROM oldest))
+         FROM counted WHERE conversation_id = $1",
         conversation.to_string(),
         kept,
         limit
@@ -97,16 +102,21 @@ pub struct MissedSharedEvent {
 
 /// The newest `limit` shared events due to each of these users, by conversation and version. Only the `limit`
 /// conversations with the latest events can contain one of them, and each is read from its newest event backwards, no
-/// further than the limit. This is what `due_events` defines, in an order that the view leaves to the planner.
-pub async fn list_missed(db: &mut PgSession, users: &[UserId], limit: i64) -> sqlx::Result<Vec<MissedSharedEvent>> {
+/// further than the limit. This is what `due_events` defines, in an order that the view leaves to the planner. Also
+/// the users who may not have received events that a conversation no longer keeps.
+pub async fn list_missed(
+    db: &mut PgSession,
+    users: &[UserId],
+    limit: i64,
+) -> sqlx::Result<(Vec<MissedSharedEvent>, Vec<UserId>)> {
     let rows = sqlx::query!(
         r#"SELECT u.user_id AS "user_id!", e.conversation_id AS "conversation_id!", e.version AS "version!",
-               e.event_id AS "event_id!"
+               e.event_id
            FROM unnest($1::bigint[]) AS u (user_id)
            CROSS JOIN LATERAL (
                SELECT m.conversation_id, due.version, due.event_id
                FROM (
-                   SELECT m.conversation_id, m.delivered_version, m.delivered_beyond, m.cleared_seq
+                   SELECT m.conversation_id, m.delivered_version, m.delivered_beyond, m.cleared_seq, c.told_lost
                    FROM conversation_members m
                    JOIN conversations c ON c.conversation_id = m.conversation_id AND c.told_version > m.delivered_version
                    WHERE m.user_id = u.user_id AND (m.conversation_id NOT LIKE 'group\_%' OR EXISTS (
@@ -115,7 +125,7 @@ pub async fn list_missed(db: &mut PgSession, users: &[UserId], limit: i64) -> sq
                    ORDER BY c.told_at DESC LIMIT $2
                ) m
                CROSS JOIN LATERAL (
-                   SELECT c.version, c.event_id FROM conversation_changes c
+                   (SELECT c.version, c.event_id FROM conversation_changes c
                    WHERE c.conversation_id = m.conversation_id AND c.version > m.delivered_version
                        AND c.event_id IS NOT NULL AND c.actor_id IS DISTINCT FROM u.user_id
                        AND NOT coalesce(m.delivered_beyond @> c.version, FALSE)
@@ -124,9 +134,11 @@ pub async fn list_missed(db: &mut PgSession, users: &[UserId], limit: i64) -> sq
                                SELECT FROM message_deletions d
                                WHERE d.user_id = u.user_id AND d.conversation_id = p.conversation_id AND d.seq = p.seq)
                            FROM private_messages p WHERE p.message_id = c.about))
-                   ORDER BY c.version DESC LIMIT $2
+                   ORDER BY c.version DESC LIMIT $2)
+                   UNION ALL
+                   SELECT m.told_lost, NULL WHERE m.told_lost > m.delivered_version
                ) due
-               ORDER BY due.event_id DESC LIMIT $2
+               ORDER BY due.event_id DESC NULLS LAST LIMIT $2
            ) e
            ORDER BY u.user_id, e.conversation_id, e.version"#,
         &raw(users),
@@ -134,19 +146,21 @@ pub async fn list_missed(db: &mut PgSession, users: &[UserId], limit: i64) -> sq
     )
     .fetch_all(&mut *db)
     .await?;
-    Ok(readable(
+    let (events, lost): (Vec<_>, Vec<_>) = rows.into_iter().partition(|row| row.event_id.is_some());
+    let events = readable(
         db,
-        rows,
+        events,
         |row| row.event_id,
         |row| {
             Ok(MissedSharedEvent {
                 user_id: UserId(row.user_id),
                 conversation_id: ConversationId::from_stored(row.conversation_id)?,
                 version: row.version,
-                event_id: EventId(row.event_id),
+                event_id: EventId(row.event_id.ok_or("no event")?),
             })
         },
-    ))
+    );
+    Ok((events, lost.into_iter().map(|row| UserId(row.user_id)).collect()))
 }
 
 /// Those of these pairs of event and reader where the event is still due.

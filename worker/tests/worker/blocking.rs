@@ -2,9 +2,12 @@
 
 use serde_json::{Value, json};
 use shared::ids::{ConversationId, UserId};
+use shared::publication::Receipt;
 use shared::redis::keys::Channel;
+use shared::stream::ReplayedEvent;
 
 use crate::harness::Harness;
+use crate::sessions::resumed;
 
 fn mentioned(harness: &Harness, user: UserId, message: &Value) -> bool {
     let events = harness.events(Channel::User(user), "mentioned_in_group");
@@ -141,4 +144,21 @@ async fn blocked_members_of_a_group_do_not_see_read_marks() {
         assert_eq!(positions(&harness, bob, &group, users).await, [nothing, json!(1), json!(2)]);
         assert_eq!(positions(&harness, carol, &group, users).await, [json!(2), json!(1), json!(2)]);
     }
+}
+
+#[tokio::test]
+async fn a_blocked_sender_is_not_told_that_an_earlier_message_arrived() {
+    let harness = Harness::start("hidden_delivery").await;
+    let [alice, bob, carol, dave] = harness.users(["alice", "bob", "carol", "dave"]).await;
+    for sender in [alice, bob, carol] {
+        harness.send(sender, dave, "x").await;
+    }
+    harness.block(alice, dave).await;
+    harness.block(dave, bob).await;
+    let (_, page) = resumed(&harness, dave, 1).await;
+    let sender = |event: &ReplayedEvent| match event.receipt {
+        Receipt::Message { sender, .. } => sender,
+        _ => panic!("{event:?}"),
+    };
+    assert_eq!(page.events.iter().map(sender).collect::<Vec<_>>(), [UserId(0), UserId(0), carol]);
 }

@@ -115,7 +115,12 @@ async fn what_is_added_again_after_its_time_is_not_carried_out() {
         prepared.envelope.deadline = Timestamp(Timestamp::now().0 - 61_000);
         harness.append(&prepared).await;
         too_late.push(shared::publication::Header::Internal { command: prepared.envelope.id });
-        while harness.redis.xlen::<u64, _>(harness.keys.queries()).await.unwrap() > 0 {}
+        let settled = async {
+            while harness.redis.xlen::<u64, _>(harness.keys.queries()).await.unwrap() > 0 {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(10), settled).await.expect("the entry is not settled");
     }
     // What was published before it has arrived, too.
     harness.internal(alice, Internal::Authenticate { token_id: TokenId("alices".to_owned()) }).await;

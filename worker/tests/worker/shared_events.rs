@@ -36,7 +36,7 @@ fn words(page: &ReplayPage) -> Vec<String> {
     page.events.iter().map(|event| word(&event.json)).collect()
 }
 
-fn event_ids(page: &ReplayPage) -> Vec<Uuid> {
+pub fn event_ids(page: &ReplayPage) -> Vec<Uuid> {
     let id = |receipt: &Receipt| match receipt {
         Receipt::Durable { event } => Some(*event),
         _ => None,
@@ -49,7 +49,7 @@ async fn replayed(harness: &Harness, user: UserId) -> Vec<String> {
 }
 
 /// Makes the user receive these events, and waits until that is recorded.
-async fn receive(harness: &Harness, user: UserId, events: &[Uuid]) {
+pub async fn receive(harness: &Harness, user: UserId, events: &[Uuid]) {
     let receipts = Receipts { user, conversations: vec![], events: events.to_vec() };
     harness.append(&harness.prepare_internal(user, Internal::RecordReceipts { receipts: vec![receipts] })).await;
     let mut due = "SELECT count(*) = 0 FROM due_events WHERE user_id = ".to_owned();

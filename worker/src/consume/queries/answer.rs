@@ -14,6 +14,7 @@ use shared::telemetry::traces::{KeyValue, Span, SpanKind, log_span};
 use tokio::sync::OwnedSemaphorePermit;
 use tracing::Instrument;
 
+use super::MAX_SKEW;
 use super::requests::{Kind, Requests};
 use crate::api;
 use crate::app::App;
@@ -219,9 +220,9 @@ async fn record_receipts(app: &App, requests: &[Request]) {
     }
 }
 
-/// From then on, nobody waits for any of them.
+/// From then on, nobody waits for any of them, by whatever clock.
 fn last_deadline(requests: &[Request]) -> Timestamp {
-    requests.iter().map(|request| request.envelope.deadline).max().unwrap_or_default()
+    requests.iter().map(|request| request.envelope.deadline.plus(MAX_SKEW)).max().unwrap_or_default()
 }
 
 /// Separates the sessions to resume from the receipts, which are recorded first.

@@ -88,9 +88,8 @@ impl Queries {
                 lifecycle.track(answer::run(self.app.clone(), stream.clone(), work, taken, permit));
             }
         }
-        self.receipts.drain().await;
+        tokio::join!(self.receipts.drain(), self.lane.drain());
         let _sessions = self.sessions.acquire_many(SESSION_CONCURRENCY as u32).await;
-        self.lane.drain().await;
         Ok(())
     }
 
@@ -160,8 +159,8 @@ impl Queries {
     }
 }
 
-/// True for a session request after its time: its gateway has given up, so somebody has added it again. The deadlines of
-/// queries and HTTP requests are checked when they are carried out, because these are told.
+/// True for a session request long after its time: its gateway has given up, and whoever adds it again must get nothing. The
+/// deadlines of queries and HTTP requests are checked when they are carried out, because their senders get an error.
 fn is_over(envelope: &Envelope, body: &Body) -> bool {
     let Body::Internal(internal) = body else { return false };
     !matches!(internal, Internal::Http(_)) && Timestamp::now() > envelope.deadline.plus(MAX_SKEW)

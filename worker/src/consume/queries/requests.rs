@@ -14,8 +14,8 @@ pub const READ_COUNT: u64 = 256;
 /// How many sessions' replay pages are in memory at a time.
 const SESSIONS_TOGETHER: usize = 32;
 
-/// The kinds of session requests, in the order in which they are answered: receipts are recorded before missed events
-/// are looked up.
+/// The kinds of session requests, in the order in which they are answered. Receipts that must be recorded before missed
+/// events are looked up come with the request for these.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kind {
     Receipts,
@@ -54,9 +54,9 @@ impl Requests {
         }
     }
 
-    /// True for what nobody waits for: receipts, and entries that are only acknowledged.
+    /// True for receipts, which nobody waits for.
     pub fn are_receipts(&self) -> bool {
-        matches!(self, Requests::Session(Kind::Receipts, _))
+        matches!(self, Requests::Session(Kind::Receipts, requests) if !requests.is_empty())
     }
 
     pub fn trace(&self) -> Option<TraceContext> {
