@@ -128,7 +128,7 @@ async fn list_sequences(
     // Old messages have no version, and everything that has one came later.
     const BEFORE_VERSIONS: i64 = 0;
     let mut versioned: BTreeMap<_, Vec<(i64, i64, Missed)>> = BTreeMap::new();
-    let (messages, cut) = replay::list_missed_messages(db, users, most).await?;
+    let messages = replay::list_missed_messages(db, users, most).await?;
     let (events, lost) = shared_events::list_missed(db, users, most).await?;
     for row in messages {
         let at_ms = (row.created_at.unix_timestamp_nanos() / 1_000_000) as i64;
@@ -144,7 +144,7 @@ async fn list_sequences(
         missed.into_iter().map(|(_, at_ms, missed)| (at_ms, missed)).collect()
     };
     let sequences = versioned.into_iter().map(|(key, missed)| (key, in_order(missed))).collect();
-    Ok((sequences, cut.into_iter().chain(lost).collect()))
+    Ok((sequences, lost.into_iter().collect()))
 }
 
 /// The time in the first 48 bits of a UUIDv7.

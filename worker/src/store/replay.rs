@@ -17,20 +17,22 @@ pub struct MissedMessage {
     pub created_at: OffsetDateTime,
 }
 
-/// The newest `limit` missed messages of each conversation of these users, by conversation and number, and the users of whom
-/// not everything was looked at. A user's own and hidden messages are left out. If a user missed very many, only the most
-/// recently active conversations are read, until they hold several times the limit, and in each no more than ten times as
-/// many messages as the limit, so that the work is bounded by the limit however much was missed or left out.
+/// The newest `limit` missed messages of each conversation of these users, by conversation and number. A user's own and
+/// hidden messages are left out. If a user missed very many, only the most recently active conversations are read,
+/// until they hold several times the limit, and in each no more than ten times as many messages as the limit, so that the
+/// work is bounded by the limit however much was missed or left out. A missed message that lies further back, behind so
+/// many of the user's own or hidden ones, is left to the history.
 pub async fn list_missed_messages(
     db: &mut PgSession,
     users: &[UserId],
     limit: i64,
-) -> sqlx::Result<(Vec<MissedMessage>, Vec<UserId>)> {
+) -> sqlx::Result<Vec<MissedMessage>> {
     // Hidden messages are looked up by key: `OFFSET 0` keeps the planner from reading all of them.
     let rows = sqlx::query!(
-        r#"WITH m AS MATERIALIZED (
+        r#"SELECT m.user_id, p.message_id AS "message_id!", m.conversation_id, p.version AS "version?",
+               p.created_at AS "created_at!"
+           FROM (
                SELECT m.user_id, m.conversation_id, greatest(m.delivered_seq, m.cleared_seq) AS after,
-                   c.last_seq - greatest(m.delivered_seq, m.cleared_seq) > 10 * $2::bigint AS is_cut,
                    coalesce(sum(least(c.last_seq - greatest(m.delivered_seq, m.cleared_seq), $2)) OVER (
                        PARTITION BY m.user_id ORDER BY c.last_message_at DESC NULLS LAST, m.conversation_id
                        ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0) AS before
@@ -40,10 +42,7 @@ pub async fn list_missed_messages(
                WHERE m.user_id = ANY($1)
                    AND (m.conversation_id NOT LIKE 'group\_%' OR EXISTS (
                        SELECT FROM group_chats g WHERE g.group_id = m.conversation_id AND g.deleted_at IS NULL))
-           )
-           SELECT m.user_id AS "user_id!", p.message_id AS "message_id?", m.conversation_id AS "conversation_id?",
-               p.version AS "version?", p.created_at AS "created_at?", p.seq AS "seq?"
-           FROM m
+           ) m
            CROSS JOIN LATERAL (
                SELECT p.message_id, p.seq, p.version, p.created_at FROM (
                    SELECT p.message_id, p.seq, p.version, p.created_at, p.sender_id FROM private_messages p
@@ -57,30 +56,26 @@ pub async fn list_missed_messages(
                ORDER BY p.seq DESC LIMIT $2
            ) p
            WHERE m.before < 4 * $2
-           UNION ALL
-           SELECT m.user_id, NULL, NULL, NULL, NULL, NULL FROM m WHERE m.is_cut OR m.before >= 4 * $2 GROUP BY m.user_id
-           ORDER BY 1, 3, 6"#,
+           ORDER BY m.user_id, m.conversation_id, p.seq"#,
         &raw(users),
         limit
     )
     .fetch_all(&mut *db)
     .await?;
-    let (messages, cut): (Vec<_>, Vec<_>) = rows.into_iter().partition(|row| row.message_id.is_some());
-    let messages = readable(
+    Ok(readable(
         db,
-        messages,
+        rows,
         |row| row.message_id,
         |row| {
             Ok(MissedMessage {
                 user_id: UserId(row.user_id),
-                message_id: MessageId(row.message_id.ok_or("no message")?),
-                conversation_id: ConversationId::from_stored(row.conversation_id.ok_or("no conversation")?)?,
+                message_id: MessageId(row.message_id),
+                conversation_id: ConversationId::from_stored(row.conversation_id)?,
                 version: row.version,
-                created_at: row.created_at.ok_or("no time")?,
+                created_at: row.created_at,
             })
         },
-    );
-    Ok((messages, cut.into_iter().map(|row| UserId(row.user_id)).collect()))
+    ))
 }
 
 /// A durable event that waits for a user in `event_queue`.

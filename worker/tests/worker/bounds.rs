@@ -96,8 +96,6 @@ async fn a_sign_in_reads_little_of_what_its_user_wrote() {
     let missed = buffers(&harness, "OVER (\n                       PARTITION BY m.user_id", &arguments).await;
     // Ten times the limit are looked at.
     assert!(missed < 200, "{missed}");
-    let (success, _) = resumed(&harness, alice, 1).await;
-    assert_eq!(success["replayTruncated"], true, "not all of them were looked at: {success}");
     // Others have hidden some, and this user half of what is looked at.
     run(
         &harness,
