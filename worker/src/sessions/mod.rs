@@ -2,6 +2,7 @@
 //! signed in (`sign_ins`), each for many users at once, so that a thousand reconnecting clients cost a few queries.
 
 pub mod authenticate;
+mod deliveries;
 pub mod held;
 pub mod missing;
 pub mod receipts;

@@ -11,13 +11,13 @@ use shared::ids::{ConversationId, EventId, MessageId, UserId};
 use shared::publication::Receipt;
 use shared::stream::{Internal, InternalReply, ReplayCursor, ReplayPage, ReplayedEvent};
 
-use super::Request;
+use super::{Request, deliveries};
 use crate::app::App;
 use crate::error::Failure;
 use crate::history;
 use crate::outcome::Outcome;
 use crate::store::history::MessageRow;
-use crate::store::users::{self, NOBODY};
+use crate::store::users::NOBODY;
 use crate::store::{history as rows, replay, shared_events};
 
 /// Events in a page.
@@ -317,45 +317,10 @@ async fn read_together(
         let content = |missed: &Missed| own.remove(missed).or_else(|| contents.get(missed).cloned());
         pages.push(reading.end(content));
     }
-    hide_deliveries(db, &whose, &mut pages).await?;
+    deliveries::hide(db, &whose, &mut pages).await?;
     let replayed: usize = pages.iter().map(|page: &ReplayPage| page.events.len()).sum();
     app.metrics.replayed.increment(replayed as u64);
     Ok(pages)
-}
-
-/// Blocked users are not told that an earlier direct message of theirs has arrived: the receipt names nobody as its sender.
-async fn hide_deliveries(db: &mut PgSession, readers: &[UserId], pages: &mut [ReplayPage]) -> Result<(), Failure> {
-    let receipts = || {
-        readers
-            .iter()
-            .zip(pages.iter())
-            .flat_map(|(reader, page)| page.events.iter().map(move |e| (*reader, e.receipt)))
-    };
-    let pairs: HashSet<(UserId, UserId)> =
-        receipts().filter_map(|(reader, receipt)| Some((reader, direct_sender(&receipt)?))).collect();
-    if pairs.is_empty() {
-        return Ok(());
-    }
-    let (ones, others): (Vec<UserId>, Vec<UserId>) = pairs.into_iter().unzip();
-    let blocked = users::list_blocked_among(db, &ones, &others).await?;
-    let blocked: HashSet<(UserId, UserId)> = blocked.into_iter().map(|pair| (pair.user_id, pair.other_id)).collect();
-    for (reader, page) in readers.iter().zip(pages) {
-        for event in &mut page.events {
-            if direct_sender(&event.receipt).is_some_and(|sender| blocked.contains(&(*reader, sender)))
-                && let Receipt::Message { sender, .. } = &mut event.receipt
-            {
-                *sender = NOBODY;
-            }
-        }
-    }
-    Ok(())
-}
-
-fn direct_sender(receipt: &Receipt) -> Option<UserId> {
-    match *receipt {
-        Receipt::Message { conversation: ConversationId::Direct(..), sender, .. } => Some(sender),
-        _ => None,
-    }
 }
 
 /// Opens these events. One that cannot be read is left out.
