@@ -1,5 +1,5 @@
-//! Users who are over their rate limit, as Redis said: until they may send again, further commands are refused without being
-//! sealed and sent to Redis, in the queue that everybody's commands take.
+//! Users who are over their rate limit, as Redis said: until they may send again, further commands are rejected without being
+//! sealed and sent to Redis, through the queue that everybody's commands take.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -13,7 +13,7 @@ const RESOLUTION_MS: u64 = 1_000;
 /// The shortest time for which commands are rejected here, even if Redis might accept them sooner.
 const LEAST: Duration = Duration::from_millis(100);
 
-/// The keys of rates in Redis, with what was said of them.
+/// By the keys of the rates in Redis, how long their users have to wait.
 #[derive(Default)]
 pub struct SpentRates {
     spent: Mutex<Spent>,
@@ -21,37 +21,37 @@ pub struct SpentRates {
 
 #[derive(Default)]
 struct Spent {
-    rates: HashMap<String, Refusal>,
+    rates: HashMap<String, Wait>,
     most: usize,
 }
 
-struct Refusal {
+struct Wait {
     limit: u32,
-    /// Until this time, Redis would certainly reject another command.
+    /// Until this time, further commands are rejected here: but for [`LEAST`], Redis would certainly reject them, too.
     certain_until_ms: u64,
     /// When a command may be sent again, by Redis' answer.
     over_at_ms: u64,
 }
 
 impl SpentRates {
-    /// Records that Redis has refused a command for so many seconds.
+    /// Records that Redis rejected a command, and after how many seconds it may be sent again.
     pub fn note(&self, rate: String, limit: u32, retry_after: u32, now_ms: u64) {
         let over_at_ms = now_ms + u64::from(retry_after) * 1_000;
         let certain_until_ms = (over_at_ms - RESOLUTION_MS).max(now_ms + LEAST.as_millis() as u64);
         let mut spent = self.spent.lock();
-        spent.rates.insert(rate, Refusal { limit, certain_until_ms, over_at_ms });
+        spent.rates.insert(rate, Wait { limit, certain_until_ms, over_at_ms });
         if spent.rates.len() > spent.most.max(MIN_KEPT) {
-            spent.rates.retain(|_, refusal| refusal.certain_until_ms > now_ms);
+            spent.rates.retain(|_, wait| wait.certain_until_ms > now_ms);
             spent.most = 2 * spent.rates.len();
         }
     }
 
-    /// The seconds after which a command may be sent again, if it is certain that it may not be sent now.
+    /// The seconds after which a command may be sent again, or `None` if Redis has to be asked.
     pub fn retry_after(&self, rate: &str, limit: u32, now_ms: u64) -> Option<u32> {
         let spent = self.spent.lock();
-        let refusal = spent.rates.get(rate)?;
-        (limit <= refusal.limit && now_ms < refusal.certain_until_ms)
-            .then(|| (refusal.over_at_ms - now_ms).div_ceil(1_000) as u32)
+        let wait = spent.rates.get(rate)?;
+        (limit <= wait.limit && now_ms < wait.certain_until_ms)
+            .then(|| (wait.over_at_ms - now_ms).div_ceil(1_000) as u32)
     }
 }
 
@@ -60,7 +60,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_redis_refused_is_refused_until_it_may_be_accepted() {
+    fn what_redis_rejected_is_rejected_until_it_may_be_accepted() {
         let spent = SpentRates::default();
         let asked = |rate: &str, limit, now_ms| spent.retry_after(rate, limit, now_ms);
         assert_eq!(asked("alice", 240, 5_000), None);

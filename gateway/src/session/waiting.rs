@@ -23,7 +23,7 @@ const MAX_COST: usize = 24;
 const PAGE_COST: usize = 6;
 const LIST_COST: usize = 12;
 
-/// An edit counts as one more for each so many bytes of its text.
+/// An edit counts once, and once more for every so many bytes of its text.
 const EDIT_UNIT: usize = 1_024;
 
 /// A command with the id of its request.

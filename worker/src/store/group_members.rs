@@ -180,7 +180,8 @@ pub async fn list_prospects(db: &mut PgSession, caller: UserId, users: &[UserId]
     .await
 }
 
-/// Those of these users who are in `max_groups` groups or more; communities' groups do not count. Counts so many for each.
+/// Those of these users who are in `max_groups` groups or more; communities' groups do not count. Reads up to `max_groups`
+/// memberships of each.
 pub async fn list_in_max_groups(db: &mut PgSession, users: &[UserId], max_groups: u32) -> sqlx::Result<Vec<UserId>> {
     let users = sqlx::query_scalar!(
         r#"SELECT u.user_id AS "user_id!" FROM unnest($1::bigint[]) AS u (user_id)

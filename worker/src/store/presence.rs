@@ -57,8 +57,8 @@ pub async fn list_contacts(
     most_members: i64,
     limit: i64,
 ) -> sqlx::Result<Vec<UserPair>> {
-    // In the order of indexes, so that mostly the same users are told that one came and that one went. Direct conversations
-    // come before groups.
+    // In the order of indexes, so that mostly the same users are told that one came and that one went (not of followers, whose
+    // index has no order among them). Direct conversations come before groups.
     sqlx::query_as!(
         UserPair,
         r#"SELECT asked.id AS "user_id!", contact.id AS "other_id!"

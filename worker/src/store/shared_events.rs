@@ -7,7 +7,7 @@ use crate::store::replay::EventBody;
 use crate::store::session::PgSession;
 use shared::ids::{ConversationId, EventId, MessageId, UserId};
 
-/// As many are deleted with one of a conversation's events.
+/// The most events by which a conversation may exceed what it keeps. Up to twice as many are then deleted in one transaction.
 const MAX_SPARE: i64 = 1_000;
 
 /// An event to store.
@@ -26,7 +26,7 @@ pub struct NewSharedEvent<'a> {
 
 /// Stores an event with its change. The transaction has raised the conversation's version, so no other transaction
 /// stores one meanwhile. The actor's delivered version moves forward if the actor had received everything before. The
-/// conversation keeps its newest `kept` events, or up to a tenth more, but at most [`MAX_SPARE`] more.
+/// conversation keeps its newest `kept` events, and up to a tenth more, [`MAX_SPARE`] at most.
 ///
 /// # Errors
 /// `RowNotFound` when the change has no row.

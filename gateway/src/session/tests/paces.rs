@@ -14,6 +14,13 @@ impl Test {
         }
         started.elapsed()
     }
+
+    /// Sends a command that would wait for more than 10 s.
+    async fn assert_waits_too_long(&mut self, command: &Value) {
+        self.send(command).await;
+        let error = self.event().await;
+        assert_eq!((&error["code"], &error["retryAfter"]), (&json!("RATE_LIMIT_EXCEEDED"), &json!(10)));
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -36,9 +43,7 @@ async fn who_founds_many_large_groups_waits_for_a_turn() {
     assert_eq!(turns, [0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0, 2.0]);
 
     while test.gateway.founding.take(UserId(1), test.gateway.clock.now_ms()).is_some() {}
-    test.send(&json!({"type": "create_group", "groupName": "g"})).await;
-    let error = test.event().await;
-    assert_eq!((&error["code"], &error["retryAfter"]), (&json!("RATE_LIMIT_EXCEEDED"), &json!(10)));
+    test.assert_waits_too_long(&json!({"type": "create_group", "groupName": "g"})).await;
     test.send(&json!({"type": "send_private_message", "recipientId": "2", "content": "after it"})).await;
     test.admitted().await;
 }
@@ -52,9 +57,7 @@ async fn who_removes_many_members_waits_for_a_turn() {
     let waited = test.answer_all((2..26).map(remove), "member_removed").await;
     assert!((Duration::from_millis(950)..Duration::from_millis(1_300)).contains(&waited), "{waited:?}");
     while test.gateway.removals.take(UserId(1), test.gateway.clock.now_ms()).is_some() {}
-    test.send(&json!({"type": "leave_group", "groupId": group})).await;
-    let error = test.event().await;
-    assert_eq!((&error["code"], &error["retryAfter"]), (&json!("RATE_LIMIT_EXCEEDED"), &json!(10)));
+    test.assert_waits_too_long(&json!({"type": "leave_group", "groupId": group})).await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -70,9 +73,7 @@ async fn who_changes_much_at_once_waits_for_a_turn() {
         test.send(&json!({"type": other, "recipientId": "2", "content": "hello"})).await;
         test.admitted().await;
     }
-    test.send(&react).await;
-    let error = test.event().await;
-    assert_eq!((&error["code"], &error["retryAfter"]), (&json!("RATE_LIMIT_EXCEEDED"), &json!(10)));
+    test.assert_waits_too_long(&react).await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -89,9 +90,7 @@ async fn who_edits_much_waits_for_a_turn() {
     let waited = test.answer_all(std::iter::repeat_n(long, 3), "message_edited").await;
     assert!((Duration::from_millis(4_000)..Duration::from_millis(5_500)).contains(&waited), "{waited:?}");
     while test.gateway.edits.take(UserId(1), test.gateway.clock.now_ms()).is_some() {}
-    test.send(&edit("edit_message")).await;
-    let error = test.event().await;
-    assert_eq!((&error["code"], &error["retryAfter"]), (&json!("RATE_LIMIT_EXCEEDED"), &json!(10)));
+    test.assert_waits_too_long(&edit("edit_message")).await;
 }
 
 #[tokio::test(start_paused = true)]

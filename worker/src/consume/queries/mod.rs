@@ -159,8 +159,8 @@ impl Queries {
     }
 }
 
-/// True for a session request long after its time: its gateway has given up, and whoever adds it again must get nothing. The
-/// deadlines of queries and HTTP requests are checked when they are carried out, because their senders get an error.
+/// True for a session request long after its deadline: its gateway no longer waits, and if somebody has added it again, it
+/// must not be answered. The deadlines of queries and HTTP requests are checked when they are carried out, because their senders get an error.
 fn is_over(envelope: &Envelope, body: &Body) -> bool {
     let Body::Internal(internal) = body else { return false };
     !matches!(internal, Internal::Http(_)) && Timestamp::now() > envelope.deadline.plus(MAX_SKEW)
