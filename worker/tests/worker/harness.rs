@@ -294,11 +294,11 @@ impl Harness {
         Prepared { envelope, body, stream }
     }
 
-    /// Appends a prepared command to its stream.
-    pub async fn append(&self, prepared: &Prepared) {
+    /// Appends a prepared command to its stream; returns the id of its entry.
+    pub async fn append(&self, prepared: &Prepared) -> String {
         let entry = self.wire.entry(&prepared.stream, &prepared.envelope, &prepared.body);
         let fields = vec![(stream::FIELD, Bytes::from(entry))];
-        let _: String = self.redis.xadd(&prepared.stream, false, None, "*", fields).await.unwrap();
+        self.redis.xadd(&prepared.stream, false, None, "*", fields).await.unwrap()
     }
 
     /// Sends a command and waits for its direct answer (or error).

@@ -1,5 +1,6 @@
 //! The query lane with users who request too much: they wait, and nobody else does.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use fred::prelude::*;
@@ -12,11 +13,29 @@ use sqlx::{Postgres, Transaction};
 
 use crate::harness::{DEADLINE, Harness};
 
-/// Blocks everyone who reads messages until this is dropped.
-async fn stop_reading(harness: &Harness) -> Transaction<'static, Postgres> {
+/// Blocks everyone who reads messages until this is dropped. As many workers have started: that reads some, too.
+async fn stop_reading(harness: &Harness, workers: usize) -> Transaction<'static, Postgres> {
+    harness.until(&format!("SELECT count(DISTINCT owner) = {workers} FROM partition_leases")).await;
     let mut blocking = harness.db.begin().await.unwrap();
     sqlx::query("LOCK TABLE private_messages IN ACCESS EXCLUSIVE MODE").execute(&mut *blocking).await.unwrap();
     blocking
+}
+
+/// Until the workers have this entry, the lane's newest. That something waits for a lock does not say so: their
+/// background jobs do, too.
+async fn until_delivered(harness: &Harness, entry: &str) {
+    let delivered = async {
+        loop {
+            // There is no group before somebody reads.
+            let groups = harness.redis.xinfo_groups(harness.keys.queries()).await;
+            let groups: Vec<HashMap<String, fred::types::Value>> = groups.unwrap_or_default();
+            if groups.iter().any(|group| group["last-delivered-id"].as_str().is_some_and(|last| last == entry)) {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(DEADLINE, delivered).await.expect("a worker reads the query");
 }
 
 /// An entry that is acknowledged but still present would be read by nobody, and its age would close the lane for good.
@@ -60,7 +79,7 @@ async fn a_users_slow_queries_hold_up_that_user_alone() {
     let harness = Harness::start("fair").await;
     let [alice, bob] = harness.users(["alice", "bob"]).await;
     harness.send(alice, bob, "hello").await;
-    let blocking = stop_reading(&harness).await;
+    let blocking = stop_reading(&harness, 1).await;
     ask_for_pages(&harness, alice, bob, 50).await;
     let answered = harness.expect(bob, json!({"type": "get_online_users"}), "online_users");
     tokio::time::timeout(Duration::from_secs(3), answered).await.expect("bob does not wait for alice");
@@ -73,11 +92,9 @@ async fn whose_time_for_queries_is_used_up_waits_alone() {
     let [alice, bob] = harness.users(["alice", "bob"]).await;
     let mut others = 0;
     // Slow enough to use up several minutes' time.
-    let blocking = stop_reading(&harness).await;
+    let blocking = stop_reading(&harness, 1).await;
     let slow = harness.prepare(alice, &json!({"type": "get_private_messages", "recipientId": bob}));
-    harness.append(&slow).await;
-    let waits = "SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted AND relation = 'private_messages'::regclass)";
-    harness.until(waits).await;
+    until_delivered(&harness, &harness.append(&slow).await).await;
     tokio::time::sleep(Duration::from_millis(300)).await;
     blocking.rollback().await.unwrap();
     harness.answer(slow.envelope.id).await;
@@ -105,14 +122,12 @@ async fn leases_outlast_a_database_pool_that_is_used_up() {
     let harness = Harness::start_with("usedpool", &settings).await;
     let [alice, bob] = harness.users(["alice", "bob"]).await;
     harness.send(alice, bob, "hello").await;
-    let blocking = stop_reading(&harness).await;
+    let blocking = stop_reading(&harness, 1).await;
     let conversation = shared::ids::ConversationId::direct(alice, bob);
     ask_for_pages(&harness, alice, bob, 1).await;
-    for request in [Internal::Missing { conversation, from: 1 }, crate::sessions::resume(1)] {
-        harness.append(&harness.prepare_internal(bob, request)).await;
-    }
-    let waiting = "SELECT count(*) = 3 FROM pg_locks WHERE NOT granted AND relation = 'private_messages'::regclass";
-    harness.until(waiting).await;
+    harness.append(&harness.prepare_internal(bob, Internal::Missing { conversation, from: 1 })).await;
+    let last = harness.append(&harness.prepare_internal(bob, crate::sessions::resume(1))).await;
+    until_delivered(&harness, &last).await;
     let until = tokio::time::Instant::now() + 3 * LEASES;
     while tokio::time::Instant::now() < until {
         let held = "SELECT bool_and(owner IS NOT NULL AND expires_at > clock_timestamp()) FROM partition_leases";
@@ -130,7 +145,7 @@ async fn signing_in_does_not_wait_for_queries() {
     for pair in users.windows(2) {
         harness.send(pair[0], pair[1], "hello").await;
     }
-    let blocking = stop_reading(&harness).await;
+    let blocking = stop_reading(&harness, 1).await;
     for pair in users.windows(2) {
         ask_for_pages(&harness, pair[0], pair[1], 5).await;
     }
@@ -260,7 +275,7 @@ async fn readers_that_are_gone_are_removed_from_the_group() {
     let removed = async {
         loop {
             lanes::delete_idle_consumers(redis, &stream, "workers", "own", Duration::from_millis(20)).await.unwrap();
-            let left: Vec<std::collections::HashMap<String, fred::types::Value>> =
+            let left: Vec<HashMap<String, fred::types::Value>> =
                 redis.xinfo_consumers(&stream, "workers").await.unwrap();
             let mut names: Vec<String> = left.iter().filter_map(|reader| reader.get("name")?.as_string()).collect();
             names.sort();
@@ -287,11 +302,9 @@ async fn a_slow_query_is_carried_out_once_and_closes_no_lane() {
     harness.add_worker().await;
     let [alice, bob] = harness.users(["alice", "bob"]).await;
     harness.send(alice, bob, "hello").await;
-    let blocking = stop_reading(&harness).await;
+    let blocking = stop_reading(&harness, 2).await;
     let page = harness.prepare(alice, &json!({"type": "get_private_messages", "recipientId": bob}));
-    harness.append(&page).await;
-    let waits = "SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted AND relation = 'private_messages'::regclass)";
-    harness.until(waits).await;
+    until_delivered(&harness, &harness.append(&page).await).await;
     let until = tokio::time::Instant::now() + LONGER_THAN_ABANDONED;
     while tokio::time::Instant::now() < until {
         assert_open(&harness).await;
