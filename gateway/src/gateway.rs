@@ -53,8 +53,8 @@ const STRANGERS_AT_A_TIME: usize = 8;
 /// of everything.
 const FOUNDED_AT_ONCE: usize = 250;
 const FOUNDED_PER_SECOND: usize = 50;
-/// How many memberships and groups one user may end at once and in each second: what waits for a member is looked through
-/// each time, which takes the database up to some tens of milliseconds.
+/// How many memberships, groups and conversations one user may end at once and in each second: what waits for a member is
+/// looked through each time, which takes the database up to some tens of milliseconds.
 const REMOVALS_AT_ONCE: usize = 4;
 const REMOVALS_PER_SECOND: usize = 20;
 

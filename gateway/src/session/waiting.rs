@@ -7,7 +7,7 @@ use std::pin::Pin;
 use std::task::Context;
 use std::time::Duration;
 
-use shared::commands::{Command, EditGroupMessage, EditMessage, Route};
+use shared::commands::{Command, DeleteConversation, EditGroupMessage, EditMessage, Route};
 use shared::ids::UserId;
 use shared::protocol::{ErrorCode, Rejection, RequestId};
 use tokio::time::Sleep;
@@ -112,7 +112,12 @@ fn take_turn(gateway: &Gateway, user: UserId, command: &Command) -> Option<Durat
     let now_ms = gateway.clock.now_ms();
     match command {
         Command::CreateGroup(group) => gateway.founding.take_several(user, 1 + group.members.len(), now_ms),
-        Command::RemoveGroupMember(_) | Command::BanMember(_) | Command::LeaveGroup(_) | Command::DeleteGroup(_) => {
+        Command::RemoveGroupMember(_)
+        | Command::BanMember(_)
+        | Command::LeaveGroup(_)
+        | Command::ResignFromGroup(_)
+        | Command::DeleteGroup(_)
+        | Command::DeleteConversation(DeleteConversation { for_everyone: true, .. }) => {
             gateway.removals.take(user, now_ms)
         }
         Command::EditMessage(EditMessage { content, .. })

@@ -2,7 +2,6 @@
 //! arrives. Only the first part of a long history is deleted in the command's transaction, and the rest within seconds
 //! by `jobs::purge`, hidden from both users meanwhile, so that the partition is never locked for long.
 
-use crate::store::session::PgSession;
 use shared::commands::DeleteConversation;
 use shared::events::direct::ConversationDeleted;
 use shared::ids::{ConversationId, UserId};
@@ -23,8 +22,7 @@ impl Handle for DeleteConversation {
         let caller = context.caller();
         let other = self.conversation.other(caller).ok_or_else(no_such)?;
         let emptied = if self.for_everyone {
-            context.bound_waiting_events(&[caller, other]).await?;
-            delete_for_both(context.db, self.conversation, [caller, other]).await?
+            delete_for_both(context, self.conversation, [caller, other]).await?
         } else {
             conversations::update_cleared(context.db, caller, self.conversation).await?
         };
@@ -47,12 +45,15 @@ impl Handle for DeleteConversation {
 
 /// `None` if there were never any messages.
 async fn delete_for_both(
-    db: &mut PgSession,
+    context: &mut Context<'_>,
     conversation: ConversationId,
     participants: [UserId; 2],
-) -> sqlx::Result<Option<Emptied>> {
-    let Some(emptied) = conversations::update_emptied(db, conversation).await? else { return Ok(None) };
+) -> Result<Option<Emptied>, Failure> {
+    let Some(emptied) = conversations::update_emptied(context.db, conversation).await? else { return Ok(None) };
     let last_seq = emptied.last_seq;
+    // Only now, so that nobody makes a command wait in a conversation that is not there.
+    context.bound_waiting_events(&participants).await?;
+    let db = &mut *context.db;
     // Waiting events must not show what was deleted.
     shared_events::update_all_delivered(db, conversation, &participants).await?;
     purge::delete_waiting_events(db, conversation, &participants).await?;

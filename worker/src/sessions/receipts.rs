@@ -9,6 +9,10 @@ use super::Request;
 use crate::error::Failure;
 use crate::store::{events, members, shared_events};
 
+/// How many shared events are recorded in one statement, which locks members' rows while it looks through what was told
+/// before each of them.
+const EVENTS_TOGETHER: usize = 64;
+
 /// Receipts from another epoch of the database say nothing about this one.
 pub async fn record(db: &mut PgSession, epoch: Epoch, requests: &[Request]) -> Result<(), Failure> {
     let (mut users, mut conversations, mut seqs) = (Vec::new(), Vec::new(), Vec::new());
@@ -35,7 +39,9 @@ pub async fn record(db: &mut PgSession, epoch: Epoch, requests: &[Request]) -> R
         members::update_delivered(db, &users, &conversations, &seqs).await?;
     }
     if !event_users.is_empty() {
-        shared_events::update_delivered(db, &event_users, &event_ids).await?;
+        for (users, ids) in event_users.chunks(EVENTS_TOGETHER).zip(event_ids.chunks(EVENTS_TOGETHER)) {
+            shared_events::update_delivered(db, users, ids).await?;
+        }
         events::update_delivered(db, &event_users, &event_ids).await?;
     }
     Ok(())

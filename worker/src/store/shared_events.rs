@@ -10,6 +10,9 @@ use shared::ids::{ConversationId, EventId, MessageId, UserId};
 /// The most events by which a conversation may exceed what it keeps. Up to twice as many are then deleted in one transaction.
 const MAX_SPARE: i64 = 1_000;
 
+/// How many of a conversation's events are looked at for receipts of a user: more than a gateway records at once.
+const MAX_LOOKED_AT: i64 = 2_048;
+
 /// An event to store.
 pub struct NewSharedEvent<'a> {
     pub event_id: EventId,
@@ -102,8 +105,9 @@ pub struct MissedSharedEvent {
 
 /// The newest `limit` shared events due to each of these users, by conversation and version. Only the `limit`
 /// conversations with the latest events can contain one of them, and each is read from its newest event backwards, no
-/// further than the limit. This is what `due_events` defines, in an order that the view leaves to the planner. Also
-/// the users who may not have received events that a conversation no longer keeps.
+/// further than the limit; once four times as many may have been read, those of the other conversations are left out.
+/// This is what `due_events` defines, in an order that the view leaves to the planner. Also the users who may have missed
+/// others: left out, or no longer kept by a conversation.
 pub async fn list_missed(
     db: &mut PgSession,
     users: &[UserId],
@@ -116,17 +120,23 @@ pub async fn list_missed(
            CROSS JOIN LATERAL (
                SELECT m.conversation_id, due.version, due.event_id
                FROM (
-                   SELECT m.conversation_id, m.delivered_version, m.delivered_beyond, m.cleared_seq, c.told_lost
-                   FROM conversation_members m
-                   JOIN conversations c ON c.conversation_id = m.conversation_id AND c.told_version > m.delivered_version
-                   WHERE m.user_id = u.user_id AND (m.conversation_id NOT LIKE 'group\_%' OR EXISTS (
-                       SELECT FROM group_members g JOIN group_chats h ON h.group_id = g.group_id AND h.deleted_at IS NULL
-                       WHERE g.group_id = m.conversation_id AND g.user_id = u.user_id))
-                   ORDER BY c.told_at DESC LIMIT $2
+                   SELECT latest.*, sum(latest.missed) OVER (ORDER BY told_at DESC, conversation_id) - latest.missed AS before
+                   FROM (
+                       SELECT m.conversation_id, m.delivered_version, m.delivered_beyond, m.cleared_seq, c.told_at,
+                           c.told_lost, least(c.told_count, c.told_version - m.delivered_version) AS missed
+                       FROM conversation_members m
+                       JOIN conversations c
+                           ON c.conversation_id = m.conversation_id AND c.told_version > m.delivered_version
+                       WHERE m.user_id = u.user_id AND (m.conversation_id NOT LIKE 'group\_%' OR EXISTS (
+                           SELECT FROM group_members g
+                           JOIN group_chats h ON h.group_id = g.group_id AND h.deleted_at IS NULL
+                           WHERE g.group_id = m.conversation_id AND g.user_id = u.user_id))
+                       ORDER BY c.told_at DESC, m.conversation_id LIMIT $2
+                   ) latest
                ) m
                CROSS JOIN LATERAL (
                    (SELECT c.version, c.event_id FROM conversation_changes c
-                   WHERE c.conversation_id = m.conversation_id AND c.version > m.delivered_version
+                   WHERE m.before < 4 * $2 AND c.conversation_id = m.conversation_id AND c.version > m.delivered_version
                        AND c.event_id IS NOT NULL AND c.actor_id IS DISTINCT FROM u.user_id
                        AND NOT coalesce(m.delivered_beyond @> c.version, FALSE)
                        AND (c.about IS NULL OR (
@@ -136,7 +146,7 @@ pub async fn list_missed(
                            FROM private_messages p WHERE p.message_id = c.about))
                    ORDER BY c.version DESC LIMIT $2)
                    UNION ALL
-                   SELECT m.told_lost, NULL WHERE m.told_lost > m.delivered_version
+                   SELECT m.told_lost, NULL WHERE m.told_lost > m.delivered_version OR m.before >= 4 * $2
                ) due
                ORDER BY due.event_id DESC NULLS LAST LIMIT $2
            ) e
@@ -206,7 +216,8 @@ pub async fn list_due_since(db: &mut PgSession, from: EventId, limit: i64) -> sq
 
 /// Marks shared events as delivered to users; the arrays are parallel, and other events are skipped. Received in order,
 /// they move the delivered version; beyond a gap they are remembered as ranges until the gap is filled, the newest
-/// hundred of them.
+/// hundred of them. Of each conversation, the newest [`MAX_LOOKED_AT`] events up to the last received one are looked at;
+/// those before them stay due.
 pub async fn update_delivered(db: &mut PgSession, users: &[UserId], events: &[EventId]) -> sqlx::Result<()> {
     // A range begins after the previous event that concerns this user, since the versions in between have nothing for
     // the user.
@@ -236,11 +247,19 @@ pub async fn update_delivered(db: &mut PgSession, users: &[UserId], events: &[Ev
                SELECT s.user_id, s.conversation_id, s.known + (
                    SELECT coalesce(range_agg(int8range(e.before, e.version, '(]')), '{}')
                    FROM (
-                       SELECT c.version, lag(c.version, 1, s.known_to) OVER (ORDER BY c.version) AS before
-                       FROM conversation_changes c
-                       WHERE c.conversation_id = s.conversation_id AND c.version > s.known_to
-                           AND c.version < upper(s.fresh) AND c.event_id IS NOT NULL
-                           AND c.actor_id IS DISTINCT FROM s.user_id
+                       -- Of what is not looked at, something may concern this user.
+                       SELECT c.version, lag(c.version, 1, CASE WHEN c.looked_at < $3 THEN s.known_to
+                           ELSE c.version - 1 END) OVER (ORDER BY c.version) AS before
+                       FROM (
+                           SELECT version, actor_id, about, count(*) OVER () AS looked_at
+                           FROM (
+                               SELECT * FROM conversation_changes c
+                               WHERE c.conversation_id = s.conversation_id AND c.version > s.known_to
+                                   AND c.version < upper(s.fresh) AND c.event_id IS NOT NULL
+                               ORDER BY c.version DESC LIMIT $3
+                           ) newest
+                       ) c
+                       WHERE c.actor_id IS DISTINCT FROM s.user_id
                            AND (c.about IS NULL OR (
                                SELECT p.seq > s.cleared_seq AND NOT EXISTS (
                                    SELECT FROM message_deletions d
@@ -260,7 +279,8 @@ pub async fn update_delivered(db: &mut PgSession, users: &[UserId], events: &[Ev
            ) parts
            WHERE m.user_id = d.user_id AND m.conversation_id = d.conversation_id"#,
         &raw(users),
-        &raw(events)
+        &raw(events),
+        MAX_LOOKED_AT
     )
     .execute(db)
     .await?;

@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use crate::groups::{create, text};
 use crate::harness::Harness;
-use crate::plans::{add_conversations, add_users, buffers, cost, run};
+use crate::plans::{add_conversations, add_users, buffers, cost, rows_read, run};
 use crate::sessions::resumed;
 use crate::shared_events::{event_ids, receive};
 
@@ -113,6 +113,59 @@ async fn a_sign_in_reads_little_of_what_its_user_wrote() {
     .await;
     let missed = buffers(&harness, "OVER (\n                       PARTITION BY m.user_id", &arguments).await;
     assert!(missed < 1_000, "{missed}: 202 are looked up");
+}
+
+/// Stores as many events about nothing in each conversation.
+async fn add_events(harness: &Harness, events: u32, actor: &str) {
+    let told = format!(
+        "INSERT INTO conversation_changes (conversation_id, version, kind, event_id, actor_id, body)
+         SELECT conversation_id, 100 + n, 2, gen_random_uuid(), {actor}, '' FROM conversations, generate_series(1, {events}) n"
+    );
+    let counted = format!(
+        "UPDATE conversations SET version = 100 + {events}, told_version = 100 + {events}, told_count = {events},
+             told_at = now() - random() * interval '1 hour'"
+    );
+    run(harness, &[&told, &counted, "VACUUM ANALYZE"]).await;
+}
+
+#[tokio::test]
+async fn a_sign_in_looks_at_few_of_many_conversations_events() {
+    const LIMIT: u64 = 101;
+    let harness = Harness::start_with("many_told", &[("REPLAY_LIMIT", "100")]).await;
+    let alice = harness.user("alice").await;
+    add_users(&harness, 200).await;
+    add_conversations(&harness, alice, 200).await;
+    run(&harness, &["UPDATE conversation_members SET delivered_seq = 1"]).await;
+    add_events(&harness, 300, &alice.to_string()).await;
+    let missed = buffers(&harness, "AS missed", &format!("ARRAY[{alice}]::bigint[], {LIMIT}")).await;
+    // Of two conversations 300 each; of 200 conversations it would be 16,000 for their members alone.
+    assert!(missed < 3_000, "{missed}");
+    let (success, page) = resumed(&harness, alice, 1).await;
+    assert_eq!((page.events.len(), &success["replayTruncated"]), (0, &json!(true)), "others may have told something");
+}
+
+#[tokio::test]
+async fn receipts_look_at_the_newest_events_before_them() {
+    const MAX_LOOKED_AT: usize = 2_048;
+    let harness = Harness::start("gap_reads").await;
+    let alice = harness.user("alice").await;
+    add_users(&harness, 1).await;
+    add_conversations(&harness, alice, 1).await;
+    add_events(&harness, 10_000, "1000").await;
+    let told = "SELECT event_id FROM conversation_changes WHERE event_id IS NOT NULL ORDER BY version";
+    let told: Vec<Uuid> = sqlx::query_scalar(told).fetch_all(&harness.db).await.unwrap();
+    let arguments = format!("ARRAY[{alice}]::bigint[], ARRAY['{}']::uuid[], {MAX_LOOKED_AT}", told[9_999]);
+    let read = rows_read(&harness, "AS looked_at", &arguments, "conversation_changes").await;
+    assert!(read < 2_100, "{read}");
+    let due = format!("SELECT count(*) FROM due_events WHERE user_id = {alice}");
+    assert_eq!(count(&harness, &due).await, 9_999);
+    receive(&harness, alice, &told[8_000..9_999]).await;
+    assert_eq!(count(&harness, &due).await, 8_000);
+    for part in told[..8_000].chunks(1_000) {
+        receive(&harness, alice, part).await;
+    }
+    let through = format!("SELECT delivered_version FROM conversation_members WHERE user_id = {alice}");
+    assert_eq!(count(&harness, &through).await, 10_100);
 }
 
 #[tokio::test]

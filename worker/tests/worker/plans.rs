@@ -55,7 +55,7 @@ pub async fn buffers(harness: &Harness, words: &str, arguments: &str) -> u64 {
 }
 
 /// The number of rows that the statement reads of this table with these arguments, for the worse of the two ways to plan it.
-async fn rows_read(harness: &Harness, words: &str, arguments: &str, table: &str) -> u64 {
+pub async fn rows_read(harness: &Harness, words: &str, arguments: &str, table: &str) -> u64 {
     fn read(plan: &Value, table: &str) -> u64 {
         let of_table = plan["Relation Name"] == table;
         let per_loop = ["Actual Rows", "Rows Removed by Filter"].map(|rows| plan[rows].as_f64().unwrap_or(0.0));

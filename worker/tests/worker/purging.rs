@@ -1,5 +1,7 @@
 //! What is finally deleted: deleted groups and conversations, old events and the records of old commands.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 use shared::ids::UserId;
 use shared::publication::Header;
@@ -248,6 +250,38 @@ async fn no_command_deletes_more_events_than_may_wait_for_a_user() {
     }
     let left = "SELECT count(*) FROM event_queue q JOIN event_log l USING (event_id) WHERE l.body = ''";
     assert_eq!(sqlx::query_scalar::<_, i64>(left).fetch_one(&harness.db).await.unwrap(), 0);
+}
+
+/// Somebody who is told much all the time can be removed nevertheless, and nobody waits for it.
+#[tokio::test]
+async fn a_member_who_is_told_much_is_removed_at_once() {
+    let settings = [("WAITING_EVENTS_PER_USER", "2000"), ("REPLAY_LIMIT", "1000")];
+    let harness = Harness::start_with("toldmuch", &settings).await;
+    let [alice, bob] = harness.users(["alice", "bob"]).await;
+    let group = create(&harness, alice, &[bob]).await;
+    let db = harness.db.clone();
+    let rows = format!(
+        "WITH told AS (
+             INSERT INTO event_log (event_id, conversation_id, body)
+             SELECT gen_random_uuid(), '{group}', '' FROM generate_series(1, $1) RETURNING event_id
+         )
+         INSERT INTO event_queue (user_id, event_id) SELECT {bob}, event_id FROM told"
+    );
+    sqlx::query(&rows).bind(3_000).execute(&db).await.unwrap();
+    // As fast as twenty accounts may mention somebody.
+    let telling = tokio::spawn(async move {
+        loop {
+            sqlx::query(&rows).bind(2).execute(&db).await.unwrap();
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    });
+    let began = tokio::time::Instant::now();
+    harness.expect(alice, command("remove_group_member", group, bob), "member_removed").await;
+    telling.abort();
+    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+    // In a conversation that is not there nothing has to wait.
+    let rejected = json!({"type": "delete_conversation", "conversationId": "conv_1_2", "deleteForEveryone": true});
+    harness.refused(alice, rejected, "RESOURCE_NOT_FOUND").await;
 }
 
 /// Notes how many waiting events each transaction deletes, and holds it up while a test has the lock.

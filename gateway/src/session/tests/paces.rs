@@ -57,7 +57,14 @@ async fn who_removes_many_members_waits_for_a_turn() {
     let waited = test.answer_all((2..26).map(remove), "member_removed").await;
     assert!((Duration::from_millis(950)..Duration::from_millis(1_300)).contains(&waited), "{waited:?}");
     while test.gateway.removals.take(UserId(1), test.gateway.clock.now_ms()).is_some() {}
-    test.assert_waits_too_long(&json!({"type": "leave_group", "groupId": group})).await;
+    for kind in ["leave_group", "resign_from_group", "delete_group"] {
+        test.assert_waits_too_long(&json!({"type": kind, "groupId": group})).await;
+    }
+    test.assert_waits_too_long(&json!({"type": "ban_member", "groupId": group, "userId": "2"})).await;
+    let delete = |everyone: bool| json!({"type": "delete_conversation", "conversationId": "conv_1_2", "deleteForEveryone": everyone});
+    test.assert_waits_too_long(&delete(true)).await;
+    test.send(&delete(false)).await;
+    test.admitted().await;
 }
 
 #[tokio::test(start_paused = true)]
