@@ -253,7 +253,7 @@ pub async fn update_delivered(db: &mut PgSession, users: &[UserId], events: &[Ev
                        FROM (
                            SELECT version, actor_id, about, count(*) OVER () AS looked_at
                            FROM (
-                               SELECT * FROM conversation_changes c
+                               SELECT c.version, c.actor_id, c.about FROM conversation_changes c
                                WHERE c.conversation_id = s.conversation_id AND c.version > s.known_to
                                    AND c.version < upper(s.fresh) AND c.event_id IS NOT NULL
                                ORDER BY c.version DESC LIMIT $3
