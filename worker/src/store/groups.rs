@@ -10,20 +10,57 @@ pub struct MemberName {
     pub group_id: GroupId,
     pub user_id: UserId,
     pub username: String,
-    pub role: Role,
 }
 
 /// The members of these groups, with their names.
 pub async fn list_member_names(db: &mut PgSession, groups: &[GroupId]) -> sqlx::Result<Vec<MemberName>> {
     sqlx::query_as!(
         MemberName,
-        r#"SELECT m.group_id AS "group_id: Typed<GroupId>", m.user_id, coalesce(u.username, '')::text AS "username!", m.role AS "role: Typed<Role>"
+        r#"SELECT m.group_id AS "group_id: Typed<GroupId>", m.user_id, coalesce(u.username, '')::text AS "username!"
            FROM group_members m
            JOIN users_auth u ON u.user_id = m.user_id WHERE m.group_id = ANY($1)"#,
         &raw(groups)
     )
     .fetch_all(db)
     .await
+}
+
+/// The members of these groups whose accounts exist, as `(group, user)`, lowest ids first.
+pub async fn list_members_with_accounts(
+    db: &mut PgSession,
+    groups: &[GroupId],
+) -> sqlx::Result<Vec<(GroupId, UserId)>> {
+    let members = sqlx::query!(
+        r#"SELECT m.group_id AS "group_id: Typed<GroupId>", m.user_id FROM group_members m
+           JOIN users_auth u ON u.user_id = m.user_id WHERE m.group_id = ANY($1)
+           ORDER BY m.user_id"#,
+        &raw(groups)
+    );
+    Ok(members.fetch_all(db).await?.into_iter().map(|row| (row.group_id.into(), UserId(row.user_id))).collect())
+}
+
+/// Those of the pairs `groups[i]`, `authors[i]` whose author may mention everyone in the group: as an owner or admin, or
+/// because it has at most `most` members.
+pub async fn list_allowed_to_call(
+    db: &mut PgSession,
+    groups: &[GroupId],
+    authors: &[UserId],
+    most: i64,
+) -> sqlx::Result<Vec<(GroupId, UserId)>> {
+    let allowed = sqlx::query!(
+        r#"SELECT p.group_id AS "group_id!: Typed<GroupId>", p.author AS "author!"
+           FROM unnest($1::text[], $2::bigint[]) AS p (group_id, author)
+           WHERE EXISTS (
+                   SELECT FROM group_members m
+                   WHERE m.group_id = p.group_id AND m.user_id = p.author AND m.role IN ('owner', 'admin'))
+               OR (SELECT count(*) <= $3::bigint FROM (
+                       SELECT FROM group_members m WHERE m.group_id = p.group_id LIMIT $3::bigint + 1
+                   ) counted)"#,
+        &raw(groups),
+        &raw(authors),
+        most
+    );
+    Ok(allowed.fetch_all(db).await?.into_iter().map(|row| (row.group_id.into(), UserId(row.author))).collect())
 }
 
 /// Up to `most` members of each of these groups, as `(group, user)`, lowest ids first.

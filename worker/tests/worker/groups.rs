@@ -437,37 +437,6 @@ async fn strangers_add_nobody_who_is_added_by_followed_users_only() {
     harness.expect(alice, add, "member_added").await;
 }
 
-#[tokio::test]
-async fn everyone_is_mentioned_by_members_of_small_groups_only() {
-    let harness = Harness::start_with("everyone", &[("EVERYONE_GROUP_SIZE", "2")]).await;
-    let [alice, bob, carol] = harness.users(["alice", "bob", "carol"]).await;
-    let group = create(&harness, alice, &[bob]).await;
-    let mentions = async |user| {
-        let sent = harness.expect(user, text(group, "@everyone"), "group_message_sent").await;
-        let page = json!({"type": "get_group_messages", "groupId": group, "limit": 1});
-        let page = harness.expect(alice, page, "group_messages").await;
-        assert_eq!(page["messages"][0]["messageId"], sent["messageId"]);
-        page["messages"][0]["mentions"].as_array().map_or(0, Vec::len)
-    };
-    assert_eq!(mentions(bob).await, 1);
-    harness.expect(alice, command("add_group_member", group, carol), "member_added").await;
-    assert_eq!((mentions(bob).await, mentions(alice).await), (0, 1));
-}
-
-#[tokio::test]
-async fn a_mention_of_everyone_names_the_same_users_live_and_replayed() {
-    let harness = Harness::start("named").await;
-    let [alice, bob, carol] = harness.users(["alice", "bob", "carol"]).await;
-    let group = create(&harness, alice, &[bob, carol]).await;
-    harness.expect(alice, text(group, "@everyone"), "group_message_sent").await;
-    let live = harness.event(Channel::Group(group), "new_group_message").await;
-    assert_eq!(live["mentions"][0]["userIds"], json!([bob, carol]));
-    let (_, page) = resumed(&harness, bob, 1).await;
-    let replayed: Vec<Value> = page.events.iter().map(|event| serde_json::from_slice(&event.json).unwrap()).collect();
-    let message = replayed.iter().find(|event| event["type"] == "new_group_message").expect("the message");
-    assert_eq!(message["mentions"], live["mentions"]);
-}
-
 /// Adds users who have nothing to do with the others, without sending events.
 async fn add_many(harness: &Harness, group: GroupId, count: i32) {
     sqlx::query(

@@ -23,6 +23,11 @@ impl Mentioned {
             Mentioned::Everyone => None,
         }
     }
+
+    /// The form stored with a message: the user's id, or 0 for everyone.
+    pub fn to_stored(&self) -> i64 {
+        self.user().map_or(0, |user| user.0)
+    }
 }
 
 /// True for characters that belong to the previous one (UAX #29, rule WB4): accents, vowel signs, joiners.
