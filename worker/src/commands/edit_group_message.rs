@@ -13,6 +13,7 @@ use crate::outcome::Outcome;
 impl Handle for EditGroupMessage {
     async fn handle(self, context: &mut Context<'_>) -> Result<Outcome, Failure> {
         let (found, group_id, _) = context.group_message(self.message).await?;
+        context.reject_beyond_reach(group_id).await?;
         context.reject_muted(group_id, &found).await?;
         let writing = Writing { group: group_id, author: context.caller(), text: &self.content };
         let everyone_size = context.app.settings.everyone_group_size;

@@ -31,15 +31,18 @@ pub async fn list_allowed(
     Ok(mentioned)
 }
 
+/// Reads only members who may be named: the names of a large group take longer than everything else about a message.
 async fn list_named(db: &mut PgSession, writings: &[Writing<'_>]) -> sqlx::Result<Vec<Vec<Mentioned>>> {
-    let groups: HashSet<GroupId> =
-        writings.iter().filter(|writing| writing.text.contains('@')).map(|writing| writing.group).collect();
-    if groups.is_empty() {
-        return Ok(vec![Vec::new(); writings.len()]);
+    let mut asked: HashSet<(GroupId, String)> = HashSet::new();
+    for Writing { group, text, .. } in writings {
+        asked.extend(text::keys(text).into_iter().map(|key| (*group, key)));
     }
     let mut members: HashMap<GroupId, Vec<(UserId, String)>> = HashMap::new();
-    for member in groups::list_member_names(db, &groups.into_iter().collect::<Vec<_>>()).await? {
-        members.entry(member.group_id).or_default().push((member.user_id, member.username));
+    if !asked.is_empty() {
+        let (groups, keys): (Vec<GroupId>, Vec<String>) = asked.into_iter().unzip();
+        for member in groups::list_members_named(db, &groups, &keys).await? {
+            members.entry(member.group_id).or_default().push((member.user_id, member.username));
+        }
     }
     let names: HashMap<GroupId, Names<'_>> = members.iter().map(|(group, of)| (*group, Names::of(of))).collect();
     let none = Names::of(&[]);

@@ -7,7 +7,6 @@ use shared::redis::keys::Channel;
 use uuid::Uuid;
 
 use crate::harness::{Harness, Published};
-use crate::sessions::resumed;
 
 pub async fn create(harness: &Harness, owner: UserId, members: &[UserId]) -> GroupId {
     let command = json!({"type": "create_group", "groupName": "Climbers", "initialMembers": members});
@@ -438,7 +437,7 @@ async fn strangers_add_nobody_who_is_added_by_followed_users_only() {
 }
 
 /// Adds users who have nothing to do with the others, without sending events.
-async fn add_many(harness: &Harness, group: GroupId, count: i32) {
+pub async fn add_many(harness: &Harness, group: GroupId, count: i32) {
     sqlx::query(
         "WITH users AS (
              INSERT INTO users_auth (username, email) SELECT 'm' || n, n || '@example.org' FROM generate_series(1, $2) AS n

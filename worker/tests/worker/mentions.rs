@@ -4,8 +4,9 @@ use serde_json::{Value, json};
 use shared::ids::UserId;
 use shared::redis::keys::Channel;
 
-use crate::groups::{command, create, text};
+use crate::groups::{add_many, command, create, text};
 use crate::harness::Harness;
+use crate::plans::{add_users, buffers, run};
 use crate::sessions::resumed;
 
 #[tokio::test]
@@ -89,4 +90,80 @@ async fn mentions_between_blocked_members_are_not_counted_as_unread() {
             assert_eq!(page["messages"][0]["mentions"].as_array().map(Vec::len), Some(1), "{words}, edited: {edited}");
         }
     }
+}
+
+#[tokio::test]
+async fn names_are_found_in_large_groups_as_in_small_ones() {
+    let harness = Harness::start("largenames").await;
+    // Composed, decomposed, and half of each.
+    let names = ["alice", "bob", "Bob.Smith", "ZO\u{eb}", "Zoe\u{308}2", "Vi\u{ea}\u{323}t", "m-", "\u{398}\u{3a3}"];
+    let users = harness.users(names).await;
+    let outsider = harness.user("outsider").await;
+    let small = create(&harness, users[0], &users[1..]).await;
+    let large = create(&harness, users[0], &users[1..]).await;
+    add_many(&harness, large, 150).await;
+    let content =
+        "@Alice @BOB. @bob.smith- @zoe\u{308} @ZO\u{cb}2, @vi\u{1ec7}t @m-- @\u{3b8}\u{3c2} @outsider @bobby a@bob @m";
+    let mut found = Vec::new();
+    for group in [small, large] {
+        let sent = harness.expect(users[0], text(group, content), "group_message_sent").await;
+        let mentioned = async || {
+            let page = json!({"type": "get_group_messages", "groupId": group, "limit": 1});
+            let page = harness.expect(users[0], page, "group_messages").await;
+            let ids = page["messages"][0]["mentions"].as_array().into_iter().flatten();
+            ids.map(|mention| mention["userId"].clone()).collect::<Vec<_>>()
+        };
+        found.push(mentioned().await);
+        for content in ["hi", content] {
+            let edit = json!({"type": "edit_group_message", "messageId": sent["messageId"], "content": content});
+            harness.expect(users[0], edit, "group_message_edited").await;
+            found.push(mentioned().await);
+        }
+    }
+    let all: Vec<Value> = users[1..].iter().map(|user| json!(user)).collect();
+    assert_eq!(found, [&all, &Vec::new(), &all, &all, &Vec::new(), &all].map(Clone::clone), "not {outsider}");
+    let none = "SELECT count(*) FROM pg_trigger WHERE tgname = 'chat_name' AND tgrelid = 'users_auth'::regclass";
+    assert_eq!(sqlx::query_scalar::<_, i64>(none).fetch_one(&harness.db).await.unwrap(), 1);
+    // The main backend may not let us know of new names.
+    let rename = format!("UPDATE users_auth SET username = 'robert' WHERE user_id = {}", users[1]);
+    run(&harness, &["ALTER TABLE users_auth DISABLE TRIGGER chat_name", &rename]).await;
+    harness.expect(users[0], text(large, "@robert"), "group_message_sent").await;
+    let page = json!({"type": "get_group_messages", "groupId": large, "limit": 1});
+    let page = harness.expect(users[0], page, "group_messages").await;
+    assert_eq!(page["messages"][0]["mentions"][0]["userId"], json!(users[1]));
+}
+
+#[tokio::test]
+async fn a_name_is_looked_up_without_reading_the_other_members() {
+    let harness = Harness::start("plan_names").await;
+    let alice = harness.user("alice").await;
+    let group = create(&harness, alice, &[]).await;
+    add_users(&harness, 20_000).await;
+    let join = format!(
+        "INSERT INTO group_members (group_id, user_id, role) SELECT '{group}', n, 'member' FROM generate_series(1000, 10999) n"
+    );
+    run(&harness, &[&join, "VACUUM ANALYZE"]).await;
+    let asked = format!("ARRAY['{group}', '{group}', '{group}'], ARRAY['u01000', 'u15000', 'nobody'], 100");
+    let touched = buffers(&harness, "chat_composed(s.username)", &asked).await;
+    assert!(touched < 200, "{touched}");
+}
+
+#[tokio::test]
+async fn what_reaches_too_many_is_rejected_before_any_work() {
+    let harness = Harness::start_with("reachedit", &[("DELIVERIES_PER_MINUTE", "300")]).await;
+    let [alice, bob] = harness.users(["alice", "bob"]).await;
+    let [small, large] = [create(&harness, alice, &[bob]).await, create(&harness, alice, &[bob]).await];
+    add_many(&harness, large, 198).await;
+    let mut sent = Vec::new();
+    for (author, group) in [(alice, large), (bob, small), (bob, large), (bob, large)] {
+        sent.push(harness.expect(author, text(group, "x"), "group_message_sent").await["messageId"].clone());
+    }
+    // What the work would find out: that it is not his own, and that there is no reaction.
+    let edit = |message: &Value| json!({"type": "edit_group_message", "messageId": message, "content": "y"});
+    let removal = json!({"type": "remove_group_reaction", "messageId": sent[0], "emoji": "x"});
+    for command in [edit(&sent[0]), removal] {
+        harness.refused(bob, command, "RATE_LIMIT_EXCEEDED").await;
+    }
+    harness.expect(bob, edit(&sent[1]), "group_message_edited").await;
+    harness.expect(alice, edit(&sent[0]), "group_message_edited").await;
 }
