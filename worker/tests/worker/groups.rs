@@ -420,6 +420,29 @@ async fn groups_per_user_are_limited() {
 }
 
 #[tokio::test]
+async fn strangers_fill_at_most_half_of_a_users_groups() {
+    let harness = Harness::start_with("filled", &[("MAX_GROUPS_PER_USER", "4")]).await;
+    let [alice, stranger, friend] = harness.users(["alice", "stranger", "friend"]).await;
+    harness.follow(alice, friend).await;
+    let create = |members: &[UserId]| json!({"type": "create_group", "groupName": "g", "initialMembers": members});
+    let skipped = json!([{"userId": alice, "reason": "PERMISSION_DENIED"}]);
+    for _ in 0..2 {
+        let created = harness.expect(stranger, create(&[alice]), "group_created").await;
+        assert_eq!(created["memberCount"], 2);
+    }
+    let last = harness.expect(stranger, create(&[alice]), "group_created").await;
+    assert_eq!(last["skippedMembers"], skipped);
+    let add = json!({"type": "add_group_member", "groupId": last["groupId"], "userId": alice});
+    harness.refused(stranger, add.clone(), "PERMISSION_DENIED").await;
+    // The other half is left for herself and those whom she follows.
+    harness.expect(alice, create(&[]), "group_created").await;
+    harness.refused(stranger, add, "PERMISSION_DENIED").await;
+    assert_eq!(harness.expect(friend, create(&[alice]), "group_created").await["memberCount"], 2);
+    assert_eq!(harness.expect(friend, create(&[alice]), "group_created").await["skippedMembers"], skipped);
+    harness.refused(alice, create(&[]), "PERMISSION_DENIED").await;
+}
+
+#[tokio::test]
 async fn strangers_add_nobody_who_is_added_by_followed_users_only() {
     let harness = Harness::start_with("adding", &[("GROUP_ADD_POLICY", "followed")]).await;
     let [alice, bob, carol] = harness.users(["alice", "bob", "carol"]).await;
