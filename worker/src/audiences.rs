@@ -54,6 +54,19 @@ impl Audiences {
         Some(Rejection { retry_after, ..Rejection::new(ErrorCode::RateLimitExceeded, details) })
     }
 
+    /// Like [`Self::rejection`], for what reaches this group's members; `None` if there are few.
+    pub async fn rejection_in(
+        &self,
+        db: &mut PgSession,
+        group: GroupId,
+        user: UserId,
+    ) -> sqlx::Result<Option<Rejection>> {
+        match self.rejection(user, 0) {
+            Some(rejection) => Ok((self.size(db, group).await? >= MIN_COUNTED).then_some(rejection)),
+            None => Ok(None),
+        }
+    }
+
     /// How many users the outcome's events are for, if there are many; 0 otherwise.
     pub async fn reach(&self, db: &mut PgSession, outcome: &Outcome) -> sqlx::Result<u64> {
         let mut reach = 0;

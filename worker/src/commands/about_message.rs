@@ -3,7 +3,7 @@
 
 use shared::commands::{PageRequest, Position};
 use shared::events::{self, Event};
-use shared::ids::{ConversationId, EventId, UserId};
+use shared::ids::{ConversationId, EventId, GroupId, UserId};
 use shared::protocol::Rejection;
 
 use super::{Context, FoundMessage};
@@ -35,6 +35,15 @@ impl Context<'_> {
             outcome.durable_except(audience, event_id, event, Some(self.envelope.reply_to), hidden_from.clone());
         }
         Ok(())
+    }
+
+    /// Rejects a command that would notify the members of a large group if the caller has reached too many lately. Called
+    /// before the command's work, which would be rolled back.
+    pub async fn reject_beyond_reach(&mut self, group: GroupId) -> Result<(), Failure> {
+        match self.app.audiences.rejection_in(self.db, group, self.caller()).await? {
+            Some(rejection) => Err(rejection.into()),
+            None => Ok(()),
+        }
     }
 
     /// Reads a page of a conversation as the caller sees it; the permission must have been checked already.

@@ -85,8 +85,13 @@ async fn admissible(context: &mut Context<'_>, group: GroupId, user: UserId) -> 
                        (`GROUP_ADD_POLICY`)";
         return Err(about_user(ErrorCode::PermissionDenied, details).into());
     }
-    if !group_members::list_in_max_groups(context.db, &[user], max_groups).await?.is_empty() {
-        let details = format!("The user is in {max_groups} groups, which is as many as a user may be in");
+    let joiner = prospect.joiner(context.envelope.reply_to.is_gateway());
+    if !group_members::list_in_max_groups(context.db, &[joiner], max_groups).await?.is_empty() {
+        let by_strangers = group_members::max_groups_by_strangers(max_groups);
+        let details = format!(
+            "The user is in {max_groups} groups, which is as many as a user may be in, or in {by_strangers} groups of \
+             others and does not follow you"
+        );
         return Err(about_user(ErrorCode::PermissionDenied, &details).into());
     }
     let before = groups::find_group(context.db, group).await?;

@@ -12,6 +12,7 @@ use crate::outcome::Outcome;
 impl Handle for AddGroupReaction {
     async fn handle(self, context: &mut Context<'_>) -> Result<Outcome, Failure> {
         let (found, group_id, _) = context.group_message(self.message).await?;
+        context.reject_beyond_reach(group_id).await?;
         context.reject_muted(group_id, &found).await?;
         let (user_id, username) = (context.caller(), context.caller_name().await?);
         let (message_id, username, reaction) = (self.message, username.as_str(), self.reaction.as_str());

@@ -15,7 +15,7 @@ use super::{Context, Handle};
 use crate::error::Failure;
 use crate::outcome::{Audience, Outcome};
 use crate::store::conversations::FIRST_VERSION;
-use crate::store::group_members::{self, Prospect};
+use crate::store::group_members::{self, Joiner, Prospect};
 use crate::store::groups::{self, NewGroup};
 
 /// How many users' groups are counted in one statement.
@@ -91,7 +91,8 @@ async fn choose(
         return Err(denied("Your account no longer exists"));
     }
     let max_groups = context.app.settings.max_groups_per_user;
-    if !group_members::list_in_max_groups(context.db, &[creator], max_groups).await?.is_empty() {
+    let joiner = Joiner { user_id: creator, is_willing: true };
+    if !group_members::list_in_max_groups(context.db, &[joiner], max_groups).await?.is_empty() {
         return Err(denied(&format!("You are in {max_groups} groups, which is as many as you may be in")));
     }
     let adding = context.app.settings.group_add_policy;
@@ -103,7 +104,9 @@ async fn choose(
         Some(prospect) if !prospect.may_be_added(adding) => Some(ErrorCode::PermissionDenied),
         Some(_) => None,
     };
-    let admissible: Vec<UserId> = named.iter().copied().filter(|user| reason(user).is_none()).collect();
+    let admissible = named.iter().filter(|user| reason(user).is_none()).filter_map(|user| prospects.get(user));
+    let by_backend = context.envelope.reply_to.is_gateway();
+    let admissible: Vec<Joiner> = admissible.map(|prospect| prospect.joiner(by_backend)).collect();
     let in_max_groups = list_in_max_groups(context, &admissible, max_members).await?;
     let (mut accepted, mut skipped) = (Vec::new(), Vec::new());
     for user in named {
@@ -121,7 +124,7 @@ async fn choose(
 /// As soon as the others are more than the group may have.
 async fn list_in_max_groups(
     context: &mut Context<'_>,
-    users: &[UserId],
+    users: &[Joiner],
     max_members: usize,
 ) -> Result<HashSet<UserId>, Failure> {
     let max_groups = context.app.settings.max_groups_per_user;

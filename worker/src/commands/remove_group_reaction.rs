@@ -11,6 +11,7 @@ use crate::outcome::Outcome;
 impl Handle for RemoveGroupReaction {
     async fn handle(self, context: &mut Context<'_>) -> Result<Outcome, Failure> {
         let (found, group_id, _) = context.group_message(self.message).await?;
+        context.reject_beyond_reach(group_id).await?;
         let removed = take_away(context, &found).await?;
         let username = context.caller_name().await?;
         let event = GroupReactionRemoved {

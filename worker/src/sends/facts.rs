@@ -14,7 +14,8 @@ use uuid::Uuid;
 use super::Send;
 use crate::app::App;
 use crate::error::Failure;
-use crate::mentions::{self, MAX_SHOWN_USERS, Mentioned, Names};
+use crate::mentions::{self, MAX_SHOWN_USERS, Mentioned, Writing};
+use crate::store::sends::Verdict;
 use crate::store::{events, groups, history, users};
 
 #[derive(Default)]
@@ -36,7 +37,7 @@ struct RepliedTo {
 /// The users mentioned in one message, in order of appearance.
 pub struct Mentions {
     pub shown: Vec<Mention>,
-    sender_username: String,
+    stored: Vec<i64>,
     /// All users to be notified.
     pub users: Vec<UserId>,
 }
@@ -44,15 +45,60 @@ pub struct Mentions {
 impl Mentions {
     /// As a Postgres array; 0 stands for everyone.
     pub fn array_literal(&self) -> String {
-        let ids: Vec<String> = self
-            .shown
-            .iter()
-            .map(|mention| match mention {
-                Mention::User { user_id, .. } => user_id.to_string(),
-                Mention::Everyone { .. } => "0".to_owned(),
-            })
-            .collect();
+        let ids: Vec<String> = self.stored.iter().map(i64::to_string).collect();
         format!("{{{}}}", ids.join(","))
+    }
+}
+
+/// Those whom mentions of everyone notify.
+#[derive(Default)]
+struct Called {
+    /// In the order that replays use.
+    members: HashMap<GroupId, Vec<UserId>>,
+    /// Authors, with members who block them or whom they block.
+    blocked: HashSet<(UserId, UserId)>,
+}
+
+impl Called {
+    async fn load(db: &mut PgSession, writings: &[Writing<'_>], mentioned: &[Vec<Mentioned>]) -> sqlx::Result<Called> {
+        let calling = writings.iter().zip(mentioned).filter(|(_, mentioned)| mentioned.contains(&Mentioned::Everyone));
+        let calling: HashSet<(GroupId, UserId)> = calling.map(|(writing, _)| (writing.group, writing.author)).collect();
+        let mut called = Called::default();
+        if calling.is_empty() {
+            return Ok(called);
+        }
+        let groups: HashSet<GroupId> = calling.iter().map(|(group, _)| *group).collect();
+        for (group, user) in groups::list_members_with_accounts(db, &groups.into_iter().collect::<Vec<_>>()).await? {
+            called.members.entry(group).or_default().push(user);
+        }
+        let pairs =
+            calling.iter().flat_map(|(group, author)| called.others(*group, *author).map(|user| (*author, user)));
+        let (authors, others): (Vec<UserId>, Vec<UserId>) = pairs.unzip();
+        let blocked = users::list_blocked_among(db, &authors, &others).await?;
+        called.blocked = blocked.iter().map(|pair| (pair.user_id, pair.other_id)).collect();
+        Ok(called)
+    }
+
+    fn others(&self, group: GroupId, author: UserId) -> impl Iterator<Item = UserId> {
+        self.members.get(&group).into_iter().flatten().copied().filter(move |user| *user != author)
+    }
+
+    fn mentions(&self, Writing { group, author, .. }: Writing<'_>, mentioned: Vec<Mentioned>) -> Mentions {
+        let stored = mentioned.iter().map(Mentioned::to_stored).collect();
+        let mut users: Vec<UserId> = mentioned.iter().filter_map(Mentioned::user).collect();
+        let mut everyone = Vec::new();
+        if mentioned.contains(&Mentioned::Everyone) {
+            users = self.others(group, author).collect();
+            if users.len() <= MAX_SHOWN_USERS {
+                everyone.clone_from(&users);
+            }
+            users.retain(|user| !self.blocked.contains(&(author, *user)));
+        }
+        let shown = mentioned.into_iter().map(|one| match one {
+            Mentioned::Everyone => Mention::Everyone { user_ids: everyone.clone() },
+            Mentioned::User { id, username } => Mention::User { user_id: id, username },
+        });
+        Mentions { shown: shown.collect(), stored, users }
     }
 }
 
@@ -60,7 +106,6 @@ impl Mentions {
 pub struct MentionEvent {
     group: GroupId,
     mentioned_by: UserId,
-    mentioned_by_username: String,
     /// The message's place in the batch.
     pub place: usize,
     /// The message's id, so that a redelivered command produces the same event.
@@ -73,23 +118,25 @@ impl MentionEvent {
     /// The event for connected users. The stored event has no message, because the message's number is not known yet; a
     /// replay adds it.
     pub fn with_message(&self, message: &Message) -> Vec<u8> {
-        self.payload(Some(message), message.version)
+        self.payload(&message.sender_username, Some(message), message.version)
     }
 
-    fn payload(&self, message: Option<&Message>, version: Option<i64>) -> Vec<u8> {
+    fn payload(&self, username: &str, message: Option<&Message>, version: Option<i64>) -> Vec<u8> {
         let event = MentionedInGroup {
             message_id: MessageId(self.event_id),
             group_id: self.group,
             mentioned_by: self.mentioned_by,
-            mentioned_by_username: &self.mentioned_by_username,
+            mentioned_by_username: username,
             message,
             version,
         };
         shared::events::durable(&event, self.event_id)
     }
 
-    pub async fn insert(&self, app: &App, db: &mut PgSession, version: Option<i64>) -> sqlx::Result<()> {
-        let sealed = app.keyring.seal_blob(self.event_id, &self.payload(None, version));
+    /// Stores the event of a message with this verdict.
+    pub async fn insert(&self, app: &App, db: &mut PgSession, verdict: &Verdict) -> sqlx::Result<()> {
+        let payload = self.payload(&verdict.sender_username, None, verdict.version);
+        let sealed = app.keyring.seal_blob(self.event_id, &payload);
         events::insert_event(db, EventId(self.event_id), Some(self.conversation), &sealed, &self.users).await
     }
 }
@@ -98,7 +145,7 @@ impl Facts {
     pub async fn load(app: &App, db: &mut PgSession, batch: &[&Send]) -> Result<Facts, Failure> {
         let mut facts = Facts::default();
         facts.load_replied_to(app, db, batch).await?;
-        facts.load_mentions(db, batch, app.settings.everyone_group_size as usize).await?;
+        facts.load_mentions(db, batch, app.settings.everyone_group_size).await?;
         Ok(facts)
     }
 
@@ -139,77 +186,19 @@ impl Facts {
         Ok(())
     }
 
-    /// In groups of more than `everyone_size` members, an ordinary member's mention of everyone is plain text.
-    async fn load_mentions(
-        &mut self,
-        db: &mut PgSession,
-        batch: &[&Send],
-        everyone_size: usize,
-    ) -> Result<(), Failure> {
-        let with_at = |send: &&&Send| send.refusal.is_none() && send.content.contains('@');
-        let groups: Vec<GroupId> = batch.iter().filter(with_at).filter_map(|send| send.conversation.group()).collect();
-        if groups.is_empty() {
-            return Ok(());
-        }
-        let mut members: HashMap<GroupId, Vec<(UserId, String)>> = HashMap::new();
-        let mut leaders: HashSet<(GroupId, UserId)> = HashSet::new();
-        for member in groups::list_member_names(db, &groups).await? {
-            if member.role.is_owner_or_admin() {
-                leaders.insert((member.group_id, member.user_id));
-            }
-            members.entry(member.group_id).or_default().push((member.user_id, member.username));
-        }
-        let names: HashMap<GroupId, Names<'_>> = members.iter().map(|(group, of)| (*group, Names::of(of))).collect();
-        for send in batch.iter().filter(with_at) {
-            let Some(group) = send.conversation.group() else { continue };
-            let (Some(members), Some(names)) = (members.get(&group), names.get(&group)) else { continue };
-            let mut found = mentions::find(&send.content, send.envelope.user, names);
-            if members.len() > everyone_size && !leaders.contains(&(group, send.envelope.user)) {
-                found.retain(|mentioned| *mentioned != Mentioned::Everyone);
-            }
-            if found.is_empty() {
-                continue;
-            }
-            let everyone = found.contains(&Mentioned::Everyone);
-            let others = members.iter().map(|(user, _)| *user).filter(|user| *user != send.envelope.user);
-            let mut users: Vec<UserId> =
-                if everyone { others.collect() } else { found.iter().filter_map(Mentioned::user).collect() };
-            if everyone {
-                // In the order that replays use.
-                users.sort_unstable();
-            }
-            let shown_users = if users.len() <= MAX_SHOWN_USERS { users.as_slice() } else { &[] };
-            let shown = found
-                .into_iter()
-                .map(|mentioned| match mentioned {
-                    Mentioned::Everyone => Mention::Everyone { user_ids: shown_users.to_vec() },
-                    Mentioned::User { id, username } => Mention::User { user_id: id, username },
-                })
-                .collect();
-            let sender = members.iter().find(|(user, _)| *user == send.envelope.user);
-            let sender_username = sender.map(|(_, username)| username.clone()).unwrap_or_default();
-            self.mentions.insert(send.envelope.id, Mentions { shown, sender_username, users });
-        }
-        self.spare_the_blocked(db, batch).await
-    }
-
-    /// Removes mentions between users of whom one blocks the other. The text stays as it is.
-    async fn spare_the_blocked(&mut self, db: &mut PgSession, batch: &[&Send]) -> Result<(), Failure> {
-        let (mut senders, mut told) = (Vec::new(), Vec::new());
-        for send in batch {
-            for user in self.mentions.get(&send.envelope.id).into_iter().flat_map(|mentions| &mentions.users) {
-                senders.push(send.envelope.user);
-                told.push(*user);
+    async fn load_mentions(&mut self, db: &mut PgSession, batch: &[&Send], everyone_size: u32) -> Result<(), Failure> {
+        let (mut ids, mut writings) = (Vec::new(), Vec::new());
+        for send in batch.iter().filter(|send| send.refusal.is_none() && send.content.contains('@')) {
+            if let Some(group) = send.conversation.group() {
+                ids.push(send.envelope.id);
+                writings.push(Writing { group, author: send.envelope.user, text: &send.content });
             }
         }
-        if told.is_empty() {
-            return Ok(());
-        }
-        let blocked = users::list_blocked_among(db, &senders, &told).await?;
-        let blocked: HashSet<(UserId, UserId)> = blocked.iter().map(|pair| (pair.user_id, pair.other_id)).collect();
-        for send in batch {
-            if let Some(mentions) = self.mentions.get_mut(&send.envelope.id) {
-                mentions.users.retain(|user| !blocked.contains(&(send.envelope.user, *user)));
+        let mentioned = mentions::list_allowed(db, &writings, everyone_size).await?;
+        let called = Called::load(db, &writings, &mentioned).await?;
+        for ((id, writing), mentioned) in ids.into_iter().zip(writings).zip(mentioned) {
+            if !mentioned.is_empty() {
+                self.mentions.insert(id, called.mentions(writing, mentioned));
             }
         }
         Ok(())
@@ -254,7 +243,6 @@ impl Facts {
             Some(MentionEvent {
                 group,
                 mentioned_by: send.envelope.user,
-                mentioned_by_username: mentions.sender_username.clone(),
                 place,
                 event_id: send.envelope.id,
                 conversation: send.conversation,

@@ -158,7 +158,7 @@ async fn store(
     for mention in mentions {
         let verdict = &verdicts[mention.place];
         if verdict.kind == sends::VerdictKind::Stored {
-            mention.insert(app, &mut transaction, verdict.version).await?;
+            mention.insert(app, &mut transaction, verdict).await?;
         }
     }
     if hooks_want {

@@ -152,6 +152,11 @@ pub struct Prospect {
 }
 
 impl Prospect {
+    /// The user, to be added; `by_backend` if the product's backend does so, which answers for it.
+    pub fn joiner(&self, by_backend: bool) -> Joiner {
+        Joiner { user_id: self.user_id, is_willing: self.follows || by_backend }
+    }
+
     /// True if the user's settings allow being added.
     pub fn may_be_added(&self, adding: GroupAddPolicy) -> bool {
         match adding {
@@ -180,17 +185,39 @@ pub async fn list_prospects(db: &mut PgSession, caller: UserId, users: &[UserId]
     .await
 }
 
-/// Those of these users who are in `max_groups` groups or more; communities' groups do not count. Reads up to `max_groups`
-/// memberships of each.
-pub async fn list_in_max_groups(db: &mut PgSession, users: &[UserId], max_groups: u32) -> sqlx::Result<Vec<UserId>> {
+/// A user who is to be in one more group.
+#[derive(Clone, Copy)]
+pub struct Joiner {
+    pub user_id: UserId,
+    /// False if somebody adds the user whom the user does not follow.
+    pub is_willing: bool,
+}
+
+/// How many groups that others created strangers may fill: the rest is left for users themselves and those they follow.
+pub fn max_groups_by_strangers(max_groups: u32) -> u32 {
+    max_groups.div_ceil(2)
+}
+
+/// Those of these users who may be in no further group: who are in `max_groups` or more, or who are not willing and in
+/// [`max_groups_by_strangers`] that others created. Communities' groups do not count. Reads up to `max_groups` memberships
+/// of each.
+pub async fn list_in_max_groups(db: &mut PgSession, joiners: &[Joiner], max_groups: u32) -> sqlx::Result<Vec<UserId>> {
+    let users: Vec<UserId> = joiners.iter().map(|joiner| joiner.user_id).collect();
+    let willing: Vec<bool> = joiners.iter().map(|joiner| joiner.is_willing).collect();
     let users = sqlx::query_scalar!(
-        r#"SELECT u.user_id AS "user_id!" FROM unnest($1::bigint[]) AS u (user_id)
-           WHERE (SELECT count(*) FROM (
-                      SELECT FROM group_members m JOIN group_chats g USING (group_id)
-                      WHERE m.user_id = u.user_id AND g.deleted_at IS NULL AND g.community_id IS NULL LIMIT $2
-                  ) AS counted) >= $2"#,
-        &raw(users),
-        i64::from(max_groups)
+        r#"SELECT u.user_id AS "user_id!" FROM unnest($1::bigint[], $2::boolean[]) AS u (user_id, is_willing)
+           CROSS JOIN LATERAL (
+               SELECT count(*) AS joined, count(*) FILTER (WHERE created_by <> u.user_id) AS of_others FROM (
+                   SELECT g.created_by FROM group_members m JOIN group_chats g USING (group_id)
+                   WHERE m.user_id = u.user_id AND g.deleted_at IS NULL AND g.community_id IS NULL LIMIT $3
+               ) AS counted
+               OFFSET 0
+           ) counts
+           WHERE counts.joined >= $3 OR NOT u.is_willing AND counts.of_others >= $4"#,
+        &raw(&users),
+        &willing,
+        i64::from(max_groups),
+        i64::from(max_groups_by_strangers(max_groups))
     )
     .fetch_all(db)
     .await?;

@@ -10,20 +10,92 @@ pub struct MemberName {
     pub group_id: GroupId,
     pub user_id: UserId,
     pub username: String,
-    pub role: Role,
 }
 
-/// The members of these groups, with their names.
-pub async fn list_member_names(db: &mut PgSession, groups: &[GroupId]) -> sqlx::Result<Vec<MemberName>> {
+/// In groups of up to this many members, all of them are read instead of looking up names.
+const MAX_NAMES_READ: i64 = 100;
+
+/// The members of `groups[i]` whose name is `keys[i]` in any letter case and encoding, and maybe others: in small groups all,
+/// and so in large ones if the main backend's tables do not let us know of new names.
+pub async fn list_members_named(
+    db: &mut PgSession,
+    groups: &[GroupId],
+    keys: &[String],
+) -> sqlx::Result<Vec<MemberName>> {
+    // `OFFSET 0` keeps the planner from reading all names, or all members, instead of looking up each.
     sqlx::query_as!(
         MemberName,
-        r#"SELECT m.group_id AS "group_id: Typed<GroupId>", m.user_id, coalesce(u.username, '')::text AS "username!", m.role AS "role: Typed<Role>"
-           FROM group_members m
-           JOIN users_auth u ON u.user_id = m.user_id WHERE m.group_id = ANY($1)"#,
-        &raw(groups)
+        r#"WITH asked AS MATERIALIZED (
+               SELECT g.group_id, EXISTS (
+                   SELECT FROM pg_trigger WHERE tgrelid = 'users_auth'::regclass AND tgname = 'chat_name' AND tgenabled <> 'D'
+               ) AND (
+                   SELECT count(*) > $3::bigint FROM (SELECT FROM group_members m WHERE m.group_id = g.group_id LIMIT $3::bigint + 1) counted
+               ) AS is_large
+               FROM (SELECT DISTINCT unnest($1::text[]) AS group_id) g
+           )
+           SELECT found.group_id AS "group_id!: Typed<GroupId>", found.user_id AS "user_id!", named.username AS "username!"
+           FROM (
+               SELECT m.group_id, m.user_id FROM asked JOIN group_members m ON m.group_id = asked.group_id
+               WHERE NOT asked.is_large
+               UNION
+               SELECT w.group_id, m.user_id
+               FROM unnest($1::text[], $2::text[]) AS w (group_id, name)
+               JOIN asked ON asked.group_id = w.group_id AND asked.is_large
+               CROSS JOIN LATERAL (
+                   SELECT s.user_id FROM user_search s
+                   WHERE chat_composed(s.username) = chat_composed(chat_folded(w.name)) COLLATE "C" OFFSET 0
+               ) s
+               CROSS JOIN LATERAL (
+                   SELECT m.user_id FROM group_members m WHERE m.group_id = w.group_id AND m.user_id = s.user_id OFFSET 0
+               ) m
+           ) found
+           CROSS JOIN LATERAL (
+               SELECT coalesce(u.username, '')::text AS username FROM users_auth u WHERE u.user_id = found.user_id OFFSET 0
+           ) named"#,
+        &raw(groups),
+        keys,
+        MAX_NAMES_READ
     )
     .fetch_all(db)
     .await
+}
+
+/// The members of these groups whose accounts exist, as `(group, user)`, lowest ids first.
+pub async fn list_members_with_accounts(
+    db: &mut PgSession,
+    groups: &[GroupId],
+) -> sqlx::Result<Vec<(GroupId, UserId)>> {
+    let members = sqlx::query!(
+        r#"SELECT m.group_id AS "group_id: Typed<GroupId>", m.user_id FROM group_members m
+           JOIN users_auth u ON u.user_id = m.user_id WHERE m.group_id = ANY($1)
+           ORDER BY m.user_id"#,
+        &raw(groups)
+    );
+    Ok(members.fetch_all(db).await?.into_iter().map(|row| (row.group_id.into(), UserId(row.user_id))).collect())
+}
+
+/// Those of the pairs `groups[i]`, `authors[i]` whose author may mention everyone in the group: as an owner or admin, or
+/// because it has at most `most` members.
+pub async fn list_allowed_to_call(
+    db: &mut PgSession,
+    groups: &[GroupId],
+    authors: &[UserId],
+    most: i64,
+) -> sqlx::Result<Vec<(GroupId, UserId)>> {
+    let allowed = sqlx::query!(
+        r#"SELECT p.group_id AS "group_id!: Typed<GroupId>", p.author AS "author!"
+           FROM unnest($1::text[], $2::bigint[]) AS p (group_id, author)
+           WHERE EXISTS (
+                   SELECT FROM group_members m
+                   WHERE m.group_id = p.group_id AND m.user_id = p.author AND m.role IN ('owner', 'admin'))
+               OR (SELECT count(*) <= $3::bigint FROM (
+                       SELECT FROM group_members m WHERE m.group_id = p.group_id LIMIT $3::bigint + 1
+                   ) counted)"#,
+        &raw(groups),
+        &raw(authors),
+        most
+    );
+    Ok(allowed.fetch_all(db).await?.into_iter().map(|row| (row.group_id.into(), UserId(row.author))).collect())
 }
 
 /// Up to `most` members of each of these groups, as `(group, user)`, lowest ids first.

@@ -70,6 +70,7 @@ async fn read_entries(
     // whole tables instead; ordering the rows of `live` keeps it from reading all of the user's). Everything else is
     // looked up for those on the page. Counting messages reads only indexes, and of each conversation at most the newest
     // five times as many messages of others as are counted, twenty times as many for the sum: a user may have hidden any number.
+    // Mentions of everyone by blocked users are stored, and left out here; `blocked` is read only if somebody mentioned everyone.
     let rows = sqlx::query!(
         r#"WITH live AS MATERIALIZED (
                SELECT m.conversation_id, m.read_seq, m.cleared_seq, m.muted_until, m.pinned, m.marked_unread, c.last_seq,
@@ -146,6 +147,11 @@ async fn read_entries(
                WHERE CASE WHEN recent.is_group THEN joined.role IS NOT NULL ELSE newest.message_id IS NOT NULL END
                ORDER BY recent.active_at DESC, recent.conversation_id DESC
                LIMIT $4
+           ),
+           blocked AS MATERIALIZED (
+               SELECT b.blocked_id::bigint AS id FROM blocked_relationships b WHERE b.blocker_id = $1
+               UNION ALL
+               SELECT b.blocker_id::bigint FROM blocked_relationships b WHERE b.blocked_id = $1
            )
            SELECT page.conversation_id AS "conversation_id!", page.active_at AS "active_at!", page.last_seq AS "last_seq!",
                page.version AS "version!", page.read_seq AS "read_seq!", peer.read_seq AS "peer_read_seq?", page.muted_until,
@@ -201,7 +207,7 @@ async fn read_entries(
            CROSS JOIN LATERAL (
                SELECT count(*) FROM (
                    SELECT FROM (
-                       SELECT p.seq FROM private_messages p
+                       SELECT p.seq, p.sender_id, p.mentions @> ARRAY[$1] AS is_named FROM private_messages p
                        WHERE unread.count > 0 AND page.is_group AND p.conversation_id = page.conversation_id
                            AND p.seq > page.seen_seq AND p.sender_id <> $1
                            AND p.mentions IS NOT NULL AND p.mentions && ARRAY[$1, 0]
@@ -210,6 +216,7 @@ async fn read_entries(
                    WHERE NOT EXISTS (
                        SELECT FROM message_deletions d
                        WHERE d.user_id = $1 AND d.conversation_id = page.conversation_id AND d.seq = p.seq OFFSET 0)
+                       AND (p.is_named OR p.sender_id NOT IN (SELECT id FROM blocked))
                    LIMIT $5
                ) counted
            ) mentions

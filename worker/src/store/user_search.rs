@@ -63,7 +63,8 @@ const MAX_ENUMERATED_MEMBERS: i64 = 5_000;
 /// are found among the first 10,000 names on average, which takes as long as looking up this many.
 const MAX_NAMES_BY_KEY: i64 = 2_000;
 
-/// Like [`list_by_prefix`], but only users who share a direct conversation, a group or a follow with the caller.
+/// Like [`list_by_prefix`], but only users who share a direct conversation that has had a message, a group or a follow with
+/// the caller.
 pub async fn list_contacts_by_prefix(
     db: &mut PgSession,
     caller: UserId,
@@ -72,7 +73,8 @@ pub async fn list_contacts_by_prefix(
 ) -> sqlx::Result<Vec<UserId>> {
     // The names of a few contacts are looked up one by one. If there are many, some are among the first names with the
     // prefix: these are read in order until enough of them are contacts, so that the work does not depend on the size
-    // of a group.
+    // of a group. A row in `conversation_members` alone makes no contact: users may set up a conversation with anybody
+    // before its first message.
     let users = sqlx::query_scalar!(
         r#"WITH sought AS MATERIALIZED (SELECT chat_folded($2) COLLATE "C" AS low, chat_folded($2) || chr(1114111) AS high),
            joined AS MATERIALIZED (
@@ -83,16 +85,18 @@ pub async fn list_contacts_by_prefix(
                JOIN group_chats g ON g.group_id = mine.group_id AND g.deleted_at IS NULL
                WHERE mine.user_id = $1
            ),
-           contact AS MATERIALIZED (
+           addressed AS MATERIALIZED (
                SELECT CASE WHEN split_part(m.conversation_id, '_', 2) = $1::bigint::text
                            THEN split_part(m.conversation_id, '_', 3) ELSE split_part(m.conversation_id, '_', 2) END::bigint AS id
                FROM conversation_members m WHERE m.user_id = $1 AND m.conversation_id LIKE 'conv\_%'
-               UNION
-               SELECT theirs.user_id FROM joined JOIN group_members theirs ON theirs.group_id = joined.group_id
+           ),
+           related AS MATERIALIZED (
+               SELECT theirs.user_id AS id FROM joined JOIN group_members theirs ON theirs.group_id = joined.group_id
                WHERE NOT joined.is_large
                UNION SELECT f.followee_id FROM user_follows f WHERE f.follower_id = $1
                UNION SELECT f.follower_id FROM user_follows f WHERE f.followee_id = $1
            ),
+           contact AS MATERIALIZED (SELECT id FROM addressed UNION SELECT id FROM related),
            extent AS MATERIALIZED (
                SELECT (SELECT count(*) FROM contact) > $5 OR EXISTS (SELECT FROM joined WHERE is_large) AS is_large
            )
@@ -107,13 +111,19 @@ pub async fn list_contacts_by_prefix(
                    FROM sought
                ) named
                WHERE NOT (SELECT is_large FROM extent) AND named.name IS NOT NULL AND s.user_id <> $1
+                   AND (s.user_id IN (SELECT id FROM related) OR EXISTS (
+                       SELECT FROM conversations c
+                       WHERE c.conversation_id = 'conv_' || least(s.user_id, $1) || '_' || greatest(s.user_id, $1) AND c.last_seq > 0 OFFSET 0))
                    AND NOT EXISTS (SELECT FROM blocked_relationships b WHERE b.blocker_id = $1 AND b.blocked_id = s.user_id)
                    AND NOT EXISTS (SELECT FROM blocked_relationships b WHERE b.blocker_id = s.user_id AND b.blocked_id = $1)
                UNION ALL
                (SELECT s.user_id, s.username FROM user_search s
                 WHERE (SELECT is_large FROM extent)
                     AND s.username >= (SELECT low FROM sought) AND s.username < (SELECT high FROM sought) AND s.user_id <> $1
-                    AND (s.user_id IN (SELECT id FROM contact) OR EXISTS (
+                    AND (s.user_id IN (SELECT id FROM related) OR s.user_id IN (SELECT id FROM addressed) AND EXISTS (
+                        SELECT FROM conversations c
+                        WHERE c.conversation_id = 'conv_' || least(s.user_id, $1) || '_' || greatest(s.user_id, $1) AND c.last_seq > 0 OFFSET 0)
+                    OR EXISTS (
                         SELECT FROM joined JOIN group_members m ON m.group_id = joined.group_id AND m.user_id = s.user_id
                         WHERE joined.is_large OFFSET 0))
                     AND NOT EXISTS (SELECT FROM blocked_relationships b WHERE b.blocker_id = $1 AND b.blocked_id = s.user_id)
@@ -124,7 +134,10 @@ pub async fn list_contacts_by_prefix(
                 WHERE (SELECT is_large FROM extent)
                     AND s.display_name >= (SELECT low FROM sought) AND s.display_name < (SELECT high FROM sought)
                     AND s.user_id <> $1
-                    AND (s.user_id IN (SELECT id FROM contact) OR EXISTS (
+                    AND (s.user_id IN (SELECT id FROM related) OR s.user_id IN (SELECT id FROM addressed) AND EXISTS (
+                        SELECT FROM conversations c
+                        WHERE c.conversation_id = 'conv_' || least(s.user_id, $1) || '_' || greatest(s.user_id, $1) AND c.last_seq > 0 OFFSET 0)
+                    OR EXISTS (
                         SELECT FROM joined JOIN group_members m ON m.group_id = joined.group_id AND m.user_id = s.user_id
                         WHERE joined.is_large OFFSET 0))
                     AND NOT EXISTS (SELECT FROM blocked_relationships b WHERE b.blocker_id = $1 AND b.blocked_id = s.user_id)

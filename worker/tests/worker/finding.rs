@@ -1,11 +1,12 @@
 //! Finding users by the beginning of their names, and blocking them.
 
 use serde_json::{Value, json};
-use shared::ids::UserId;
+use shared::ids::{ConversationId, UserId};
 use shared::redis::keys::Channel;
 
 use crate::groups::create;
 use crate::harness::Harness;
+use crate::plans::{add_users, run};
 use crate::sessions::resumed;
 
 const ALL: &[(&str, &str)] = &[("BUILTIN_AUTH", "true")];
@@ -88,6 +89,27 @@ async fn nobody_blocked_is_found_and_contacts_may_be_all() {
     let harness = Harness::start_with("find_off", &[("USER_SEARCH", "off")]).await;
     let me = harness.user("me").await;
     harness.refused(me, json!({"type": "find_users", "query": "u"}), "PERMISSION_DENIED").await;
+}
+
+#[tokio::test]
+async fn settings_for_a_conversation_make_nobody_a_contact() {
+    let harness = Harness::start("find_settings").await;
+    let [me, muted, written] = harness.users(["me", "u_muted", "u_written"]).await;
+    harness.send(written, me, "x").await;
+    for other in [muted, written] {
+        let conversation = ConversationId::direct(me, other);
+        let pin = json!({"type": "set_conversation_settings", "conversationId": conversation, "pinned": true});
+        assert_eq!(harness.expect(me, pin, "conversation_settings").await["pinned"], true);
+    }
+    assert_eq!(found(&harness, me, "u").await, ["u_written"]);
+    // With many contacts, names are read instead of looked up.
+    add_users(&harness, 2_100).await;
+    let follows = format!("INSERT INTO user_follows SELECT {me}, n FROM generate_series(1000, 3099) n");
+    run(&harness, &[&follows]).await;
+    assert_eq!(found(&harness, me, "u_").await, ["u_written"]);
+    assert_eq!(found(&harness, me, "u03").await.len(), 20);
+    harness.send(me, muted, "x").await;
+    assert_eq!(found(&harness, me, "u_").await, ["u_muted", "u_written"]);
 }
 
 #[tokio::test]

@@ -7,7 +7,6 @@ use shared::redis::keys::Channel;
 use uuid::Uuid;
 
 use crate::harness::{Harness, Published};
-use crate::sessions::resumed;
 
 pub async fn create(harness: &Harness, owner: UserId, members: &[UserId]) -> GroupId {
     let command = json!({"type": "create_group", "groupName": "Climbers", "initialMembers": members});
@@ -421,6 +420,29 @@ async fn groups_per_user_are_limited() {
 }
 
 #[tokio::test]
+async fn strangers_fill_at_most_half_of_a_users_groups() {
+    let harness = Harness::start_with("filled", &[("MAX_GROUPS_PER_USER", "4")]).await;
+    let [alice, stranger, friend] = harness.users(["alice", "stranger", "friend"]).await;
+    harness.follow(alice, friend).await;
+    let create = |members: &[UserId]| json!({"type": "create_group", "groupName": "g", "initialMembers": members});
+    let skipped = json!([{"userId": alice, "reason": "PERMISSION_DENIED"}]);
+    for _ in 0..2 {
+        let created = harness.expect(stranger, create(&[alice]), "group_created").await;
+        assert_eq!(created["memberCount"], 2);
+    }
+    let last = harness.expect(stranger, create(&[alice]), "group_created").await;
+    assert_eq!(last["skippedMembers"], skipped);
+    let add = json!({"type": "add_group_member", "groupId": last["groupId"], "userId": alice});
+    harness.refused(stranger, add.clone(), "PERMISSION_DENIED").await;
+    // The other half is left for herself and those whom she follows.
+    harness.expect(alice, create(&[]), "group_created").await;
+    harness.refused(stranger, add, "PERMISSION_DENIED").await;
+    assert_eq!(harness.expect(friend, create(&[alice]), "group_created").await["memberCount"], 2);
+    assert_eq!(harness.expect(friend, create(&[alice]), "group_created").await["skippedMembers"], skipped);
+    harness.refused(alice, create(&[]), "PERMISSION_DENIED").await;
+}
+
+#[tokio::test]
 async fn strangers_add_nobody_who_is_added_by_followed_users_only() {
     let harness = Harness::start_with("adding", &[("GROUP_ADD_POLICY", "followed")]).await;
     let [alice, bob, carol] = harness.users(["alice", "bob", "carol"]).await;
@@ -437,39 +459,8 @@ async fn strangers_add_nobody_who_is_added_by_followed_users_only() {
     harness.expect(alice, add, "member_added").await;
 }
 
-#[tokio::test]
-async fn everyone_is_mentioned_by_members_of_small_groups_only() {
-    let harness = Harness::start_with("everyone", &[("EVERYONE_GROUP_SIZE", "2")]).await;
-    let [alice, bob, carol] = harness.users(["alice", "bob", "carol"]).await;
-    let group = create(&harness, alice, &[bob]).await;
-    let mentions = async |user| {
-        let sent = harness.expect(user, text(group, "@everyone"), "group_message_sent").await;
-        let page = json!({"type": "get_group_messages", "groupId": group, "limit": 1});
-        let page = harness.expect(alice, page, "group_messages").await;
-        assert_eq!(page["messages"][0]["messageId"], sent["messageId"]);
-        page["messages"][0]["mentions"].as_array().map_or(0, Vec::len)
-    };
-    assert_eq!(mentions(bob).await, 1);
-    harness.expect(alice, command("add_group_member", group, carol), "member_added").await;
-    assert_eq!((mentions(bob).await, mentions(alice).await), (0, 1));
-}
-
-#[tokio::test]
-async fn a_mention_of_everyone_names_the_same_users_live_and_replayed() {
-    let harness = Harness::start("named").await;
-    let [alice, bob, carol] = harness.users(["alice", "bob", "carol"]).await;
-    let group = create(&harness, alice, &[bob, carol]).await;
-    harness.expect(alice, text(group, "@everyone"), "group_message_sent").await;
-    let live = harness.event(Channel::Group(group), "new_group_message").await;
-    assert_eq!(live["mentions"][0]["userIds"], json!([bob, carol]));
-    let (_, page) = resumed(&harness, bob, 1).await;
-    let replayed: Vec<Value> = page.events.iter().map(|event| serde_json::from_slice(&event.json).unwrap()).collect();
-    let message = replayed.iter().find(|event| event["type"] == "new_group_message").expect("the message");
-    assert_eq!(message["mentions"], live["mentions"]);
-}
-
 /// Adds users who have nothing to do with the others, without sending events.
-async fn add_many(harness: &Harness, group: GroupId, count: i32) {
+pub async fn add_many(harness: &Harness, group: GroupId, count: i32) {
     sqlx::query(
         "WITH users AS (
              INSERT INTO users_auth (username, email) SELECT 'm' || n, n || '@example.org' FROM generate_series(1, $2) AS n

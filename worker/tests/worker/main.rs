@@ -22,6 +22,7 @@ mod inbox;
 mod lists;
 mod main_backend;
 mod malformed;
+mod mentions;
 mod messages;
 mod metadata;
 mod moderation;

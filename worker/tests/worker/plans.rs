@@ -158,6 +158,37 @@ async fn the_inbox_touches_what_its_page_shows() {
 }
 
 #[tokio::test]
+async fn mentions_of_everyone_are_counted_without_a_look_at_each_block() {
+    const MESSAGES: u64 = 20_000;
+    let harness = Harness::start("plan_mentions").await;
+    let [alice, bob] = harness.users(["alice", "bob"]).await;
+    let group = create(&harness, bob, &[alice]).await;
+    add_users(&harness, 5_000).await;
+    run(
+        &harness,
+        &[
+            &format!(
+                "INSERT INTO private_messages (message_id, conversation_id, seq, sender_id, content, iv, mac, key_id, mentions, created_at, version)
+                 SELECT gen_random_uuid(), '{group}', n, {bob}, '', '', '', {KEY_OF_NOBODY}, '{{0}}', now(), n + 1
+                 FROM generate_series(1, {MESSAGES}) n"
+            ),
+            &format!("UPDATE conversations SET last_seq = {MESSAGES}, message_count = {MESSAGES}, version = {MESSAGES} + 1"),
+            "INSERT INTO blocked_relationships (blocker_id, blocked_id)
+             SELECT 1000 + n % 5000, 1000 + n / 5000 FROM generate_series(0, 24999) n WHERE n % 5000 <> n / 5000",
+            "VACUUM ANALYZE",
+        ],
+    )
+    .await;
+    let count = async || buffers(&harness, "\"total_unread!\"", &format!("{alice}, NULL, NULL, 51, 1000")).await;
+    let counted = count().await;
+    harness.block(alice, bob).await;
+    run(&harness, &["VACUUM ANALYZE"]).await;
+    let blocked = count().await;
+    // Two or more for each message when the blocks are looked up for each.
+    assert!(counted.max(blocked) < 1_500, "{counted} and {blocked}");
+}
+
+#[tokio::test]
 async fn finding_contacts_touches_few_of_many() {
     let harness = Harness::start("plan_finding").await;
     let [alice, bob] = harness.users(["alice", "bob"]).await;

@@ -1,7 +1,7 @@
 //! Who is mentioned in a text: `@username` of a member (in any letter case and accent encoding, the longest run that is
 //! a member's name, whole words only), `@everyone` and `@all`; never the sender, each once, in order of appearance.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use shared::ids::UserId;
 use unicode_normalization::UnicodeNormalization;
@@ -9,6 +9,8 @@ use unicode_normalization::char::is_combining_mark;
 
 /// How many users a mention of everyone lists; if there are more, it lists none.
 pub const MAX_SHOWN_USERS: usize = 200;
+/// As many characters of a name as `user_search` keeps.
+const MAX_KEY_CHARACTERS: usize = 64;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Mentioned {
@@ -22,6 +24,11 @@ impl Mentioned {
             Mentioned::User { id, .. } => Some(*id),
             Mentioned::Everyone => None,
         }
+    }
+
+    /// The form stored with a message: the user's id, or 0 for everyone.
+    pub fn to_stored(&self) -> i64 {
+        self.user().map_or(0, |user| user.0)
     }
 }
 
@@ -69,10 +76,9 @@ pub fn may_be_of_everyone(text: &str) -> bool {
     text.split('@').skip(1).any(|rest| begins(rest, "everyone") || begins(rest, "all"))
 }
 
-/// Finds the mentions of members in `text`, in time linear in the length of the text.
-pub fn find(text: &str, sender: UserId, names: &Names<'_>) -> Vec<Mentioned> {
-    let mut found: Vec<Mentioned> = Vec::new();
-    let text: String = text.nfc().collect();
+/// What follows each `@` that begins a word, up to the first character that no name has.
+fn runs(text: &str) -> Vec<&str> {
+    let mut runs = Vec::new();
     let mut before: Option<char> = None;
     for (at, c) in text.char_indices() {
         if extends(c) {
@@ -80,11 +86,43 @@ pub fn find(text: &str, sender: UserId, names: &Names<'_>) -> Vec<Mentioned> {
         }
         let begins_word = !before.is_some_and(is_name_character) && before != Some('@');
         before = Some(c);
-        if c != '@' || !begins_word {
-            continue;
+        if c == '@' && begins_word {
+            let rest = &text[at + 1..];
+            runs.push(&rest[..rest.find(|c| !is_name_character(c)).unwrap_or(rest.len())]);
         }
-        let rest = &text[at + 1..];
-        let run = &rest[..rest.find(|c| !is_name_character(c)).unwrap_or(rest.len())];
+    }
+    runs
+}
+
+/// Returns the key of every name that `text` may mention, cut at [`MAX_KEY_CHARACTERS`]; at most as many as it has
+/// characters. [`find`] finds the same in it whether it knows all names or those with these keys.
+pub fn keys(text: &str) -> HashSet<String> {
+    let mut keys = HashSet::new();
+    let text: String = text.nfc().collect();
+    for run in runs(&text) {
+        // A name may end in punctuation, and a mention may be followed by it.
+        let word = run.trim_end_matches(|c| !is_of_words(c));
+        let mut name: String = key(word).chars().take(MAX_KEY_CHARACTERS).collect();
+        let missing = MAX_KEY_CHARACTERS - name.chars().count();
+        let mut punctuation = run[word.len()..].chars().take(missing);
+        loop {
+            if !name.is_empty() && !is_word_for_everyone(&name) {
+                keys.insert(name.clone());
+            }
+            match punctuation.next() {
+                Some(c) => name.push(c),
+                None => break,
+            }
+        }
+    }
+    keys
+}
+
+/// Finds the mentions of members in `text`, in time linear in the length of the text.
+pub fn find(text: &str, sender: UserId, names: &Names<'_>) -> Vec<Mentioned> {
+    let mut found: Vec<Mentioned> = Vec::new();
+    let text: String = text.nfc().collect();
+    for run in runs(&text) {
         if let Some(mentioned) = named(run, names)
             && mentioned.user() != Some(sender)
             && !found.contains(&mentioned)
@@ -93,6 +131,10 @@ pub fn find(text: &str, sender: UserId, names: &Names<'_>) -> Vec<Mentioned> {
         }
     }
     found
+}
+
+fn is_word_for_everyone(name: &str) -> bool {
+    name.eq_ignore_ascii_case("everyone") || name.eq_ignore_ascii_case("all")
 }
 
 /// The longest beginning of `run` that is a member's name or a word for everyone, and ends a word: what follows it may
@@ -105,13 +147,13 @@ fn named(run: &str, names: &Names<'_>) -> Option<Mentioned> {
     }
     loop {
         let name = &run[..end];
-        if name.eq_ignore_ascii_case("everyone") || name.eq_ignore_ascii_case("all") {
+        let last = name.chars().next_back()?;
+        if is_word_for_everyone(name) {
             return Some(Mentioned::Everyone);
         }
         if let Some((id, username)) = names.members.get(&key(name)) {
             return Some(Mentioned::User { id: *id, username: username.clone() });
         }
-        let last = name.chars().next_back()?;
         if is_of_words(last) {
             return None;
         }
@@ -146,6 +188,22 @@ mod tests {
         assert_eq!(names("a@bob x.@bob @@bob"), Vec::<String>::new());
         assert_eq!(names("@alice @bob @BOB"), ["bob"]);
         assert_eq!(names("(@bob) @nobody @"), ["bob"]);
+    }
+
+    #[test]
+    fn keys_are_of_all_names_that_may_be_mentioned() {
+        let found = |text: &str| {
+            let mut found: Vec<String> = keys(text).into_iter().collect();
+            found.sort_unstable();
+            found
+        };
+        assert_eq!(found("hi @Bob. and @bob, @ZOE\u{308}!"), ["bob", "bob.", "zo\u{eb}"]);
+        assert_eq!(found("@bob.smith-"), ["bob.smith", "bob.smith-"]);
+        assert_eq!(found("a@b.org @ @@bob @everyone @ALL,"), [""; 0]);
+        assert_eq!(found("@all."), ["all."], "which may be a name");
+        let long = "x".repeat(100);
+        assert_eq!(found(&format!("@{long}...")), [&long[..64]]);
+        assert_eq!(found(&format!("@{}", "-".repeat(4_999))).len(), 64);
     }
 
     #[test]
