@@ -110,7 +110,7 @@ settings! {
         new_conversation_limit: u32 = "NEW_CONVERSATION_LIMIT", integer(1, 1_000_000), default("100");
         /// How many groups a user may create per hour.
         group_create_limit: u32 = "GROUP_CREATE_LIMIT", integer(1, 1_000_000), default("30");
-        /// How many groups a user may be in; communities' groups do not count. Users whom they do not follow add them only until they are in half as many that others created.
+        /// How many groups a user may be in; communities' groups do not count. Users whom a user does not follow can add that user only while the user is in fewer than half as many groups that others created.
         max_groups_per_user: u32 = "MAX_GROUPS_PER_USER", integer(1, 100_000), default("2000");
         /// How many messages a user may report within 24 hours.
         report_limit: u32 = "REPORT_LIMIT", integer(1, 1_000_000), default("100");

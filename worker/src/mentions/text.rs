@@ -94,7 +94,7 @@ fn runs(text: &str) -> Vec<&str> {
     runs
 }
 
-/// Returns the key of every name that `text` may mention, cut at [`MAX_KEY_CHARACTERS`]; at most as many as it has
+/// Returns the key of every name that `text` may mention, cut at [`MAX_KEY_CHARACTERS`]; at most twice as many as it has
 /// characters. [`find`] finds the same in it whether it knows all names or those with these keys.
 pub fn keys(text: &str) -> HashSet<String> {
     let mut keys = HashSet::new();
@@ -107,6 +107,8 @@ pub fn keys(text: &str) -> HashSet<String> {
         let mut punctuation = run[word.len()..].chars().take(missing);
         loop {
             if !name.is_empty() && !is_word_for_everyone(&name) {
+                // As it is cut where it is stored, and where it was stored with separate accents.
+                keys.insert(name.nfd().take(MAX_KEY_CHARACTERS).nfc().collect());
                 keys.insert(name.clone());
             }
             match punctuation.next() {
@@ -204,6 +206,8 @@ mod tests {
         let long = "x".repeat(100);
         assert_eq!(found(&format!("@{long}...")), [&long[..64]]);
         assert_eq!(found(&format!("@{}", "-".repeat(4_999))).len(), 64);
+        let accents = "\u{eb}".repeat(40);
+        assert_eq!(found(&format!("@{accents}")), [&accents[..64], &accents], "32 of them are stored, if in two parts");
     }
 
     #[test]

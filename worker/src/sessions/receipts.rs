@@ -2,7 +2,7 @@
 //! another order, changes nothing, so it needs no ordered lane.
 
 use crate::store::session::PgSession;
-use shared::ids::{Epoch, EventId};
+use shared::ids::{Epoch, EventId, UserId};
 use shared::stream::Internal;
 
 use super::Request;
@@ -39,6 +39,10 @@ pub async fn record(db: &mut PgSession, epoch: Epoch, requests: &[Request]) -> R
         members::update_delivered(db, &users, &conversations, &seqs).await?;
     }
     if !event_users.is_empty() {
+        // In the order of events, in which few ranges come about.
+        let mut received: Vec<(UserId, EventId)> = event_users.into_iter().zip(event_ids).collect();
+        received.sort_unstable();
+        let (event_users, event_ids): (Vec<UserId>, Vec<EventId>) = received.into_iter().unzip();
         for (users, ids) in event_users.chunks(EVENTS_TOGETHER).zip(event_ids.chunks(EVENTS_TOGETHER)) {
             shared_events::update_delivered(db, users, ids).await?;
         }

@@ -12,7 +12,7 @@ pub struct MemberName {
     pub username: String,
 }
 
-/// In groups of up to this many members, all of them are read instead of looking up names.
+/// In groups of up to this many members, or as many as there are names to look up, all of them are read instead.
 const MAX_NAMES_READ: i64 = 100;
 
 /// The members of `groups[i]` whose name is `keys[i]` in any letter case and encoding, and maybe others: in small groups all,
@@ -29,9 +29,11 @@ pub async fn list_members_named(
                SELECT g.group_id, EXISTS (
                    SELECT FROM pg_trigger WHERE tgrelid = 'users_auth'::regclass AND tgname = 'chat_name' AND tgenabled <> 'D'
                ) AND (
-                   SELECT count(*) > $3::bigint FROM (SELECT FROM group_members m WHERE m.group_id = g.group_id LIMIT $3::bigint + 1) counted
+                   SELECT count(*) > g.most FROM (SELECT FROM group_members m WHERE m.group_id = g.group_id LIMIT g.most + 1) counted
                ) AS is_large
-               FROM (SELECT DISTINCT unnest($1::text[]) AS group_id) g
+               FROM (
+                   SELECT group_id, greatest(count(*), $3::bigint) AS most FROM unnest($1::text[]) AS group_id GROUP BY group_id
+               ) g
            )
            SELECT found.group_id AS "group_id!: Typed<GroupId>", found.user_id AS "user_id!", named.username AS "username!"
            FROM (

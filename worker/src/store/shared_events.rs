@@ -10,8 +10,11 @@ use shared::ids::{ConversationId, EventId, MessageId, UserId};
 /// The most events by which a conversation may exceed what it keeps. Up to twice as many are then deleted in one transaction.
 const MAX_SPARE: i64 = 1_000;
 
-/// How many of a conversation's events are looked at for receipts of a user: more than a gateway records at once.
+/// The most events of a conversation, up to the newest received one, that are read to record a user's receipts.
 const MAX_LOOKED_AT: i64 = 2_048;
+
+/// How many of the newest events that a user missed in a conversation are counted before the conversation is read.
+const COUNTED: i64 = 16;
 
 /// An event to store.
 pub struct NewSharedEvent<'a> {
@@ -28,21 +31,25 @@ pub struct NewSharedEvent<'a> {
 }
 
 /// Stores an event with its change. The transaction has raised the conversation's version, so no other transaction
-/// stores one meanwhile. The actor's delivered version moves forward if the actor had received everything before. The
+/// stores one meanwhile. The actor's delivered version moves forward if the actor had received everything of others before. The
 /// conversation keeps its newest `kept` events, and up to a tenth more, [`MAX_SPARE`] at most.
 ///
 /// # Errors
 /// `RowNotFound` when the change has no row.
 pub async fn insert_event(db: &mut PgSession, event: &NewSharedEvent<'_>, kept: i64) -> sqlx::Result<()> {
     let count = sqlx::query_scalar!(
-        "WITH before AS (SELECT told_version FROM conversations WHERE conversation_id = $1),
+        "WITH before AS (SELECT told_version, told_lost FROM conversations WHERE conversation_id = $1),
          told AS (
              UPDATE conversations SET told_version = $2, told_at = now(), told_count = told_count + 1
              WHERE conversation_id = $1 RETURNING told_count
          ),
          own AS (
              UPDATE conversation_members m SET delivered_version = $2 FROM before
-             WHERE m.user_id = $3 AND m.conversation_id = $1 AND m.delivered_version >= before.told_version
+             WHERE m.user_id = $3 AND m.conversation_id = $1 AND (
+                 m.delivered_version >= before.told_version
+                 OR before.told_lost <= m.delivered_version AND NOT EXISTS (
+                     SELECT FROM conversation_changes c WHERE c.conversation_id = $1 AND c.version > m.delivered_version
+                         AND c.event_id IS NOT NULL AND c.actor_id IS DISTINCT FROM $3))
          ),
          stored AS (
              UPDATE conversation_changes SET event_id = $4, actor_id = $3, about = $5, body = $6
@@ -107,7 +114,8 @@ pub struct MissedSharedEvent {
 /// conversations with the latest events can contain one of them, and each is read from its newest event backwards, no
 /// further than the limit; once four times as many may have been read, those of the other conversations are left out.
 /// This is what `due_events` defines, in an order that the view leaves to the planner. Also the users who may have missed
-/// others: left out, or no longer kept by a conversation.
+/// others: left out (if one of the newest [`COUNTED`] of such a conversation is of others), or no longer kept by a
+/// conversation.
 pub async fn list_missed(
     db: &mut PgSession,
     users: &[UserId],
@@ -120,19 +128,34 @@ pub async fn list_missed(
            CROSS JOIN LATERAL (
                SELECT m.conversation_id, due.version, due.event_id
                FROM (
-                   SELECT latest.*, sum(latest.missed) OVER (ORDER BY told_at DESC, conversation_id) - latest.missed AS before
+                   SELECT counted.*, sum(missed) OVER (ORDER BY told_at DESC, conversation_id) - missed AS before
                    FROM (
-                       SELECT m.conversation_id, m.delivered_version, m.delivered_beyond, m.cleared_seq, c.told_at,
-                           c.told_lost, least(c.told_count, c.told_version - m.delivered_version) AS missed
-                       FROM conversation_members m
-                       JOIN conversations c
-                           ON c.conversation_id = m.conversation_id AND c.told_version > m.delivered_version
-                       WHERE m.user_id = u.user_id AND (m.conversation_id NOT LIKE 'group\_%' OR EXISTS (
-                           SELECT FROM group_members g
-                           JOIN group_chats h ON h.group_id = g.group_id AND h.deleted_at IS NULL
-                           WHERE g.group_id = m.conversation_id AND g.user_id = u.user_id))
-                       ORDER BY c.told_at DESC, m.conversation_id LIMIT $2
-                   ) latest
+                       SELECT latest.*, newest.has_others,
+                           CASE WHEN newest.looked_at < $3::bigint THEN newest.looked_at ELSE latest.most_missed END AS missed
+                       FROM (
+                           SELECT m.conversation_id, m.delivered_version, m.delivered_beyond, m.cleared_seq, c.told_at,
+                               c.told_lost, least(c.told_count, c.told_version - m.delivered_version) AS most_missed
+                           FROM conversation_members m
+                           JOIN conversations c
+                               ON c.conversation_id = m.conversation_id AND c.told_version > m.delivered_version
+                           WHERE m.user_id = u.user_id AND (m.conversation_id NOT LIKE 'group\_%' OR EXISTS (
+                               SELECT FROM group_members g
+                               JOIN group_chats h ON h.group_id = g.group_id AND h.deleted_at IS NULL
+                               WHERE g.group_id = m.conversation_id AND g.user_id = u.user_id))
+                           ORDER BY c.told_at DESC, m.conversation_id LIMIT $2
+                       ) latest
+                       -- Messages raise versions, too, so only the number of a few events is known without looking.
+                       CROSS JOIN LATERAL (
+                           SELECT count(*) AS looked_at, bool_or(n.actor_id IS DISTINCT FROM u.user_id
+                               AND NOT coalesce(latest.delivered_beyond @> n.version, FALSE)) AS has_others
+                           FROM (
+                               SELECT c.version, c.actor_id FROM conversation_changes c
+                               WHERE c.conversation_id = latest.conversation_id AND c.version > latest.delivered_version
+                                   AND c.event_id IS NOT NULL
+                               ORDER BY c.version DESC LIMIT $3::bigint
+                           ) n
+                       ) newest
+                   ) counted
                ) m
                CROSS JOIN LATERAL (
                    (SELECT c.version, c.event_id FROM conversation_changes c
@@ -146,13 +169,14 @@ pub async fn list_missed(
                            FROM private_messages p WHERE p.message_id = c.about))
                    ORDER BY c.version DESC LIMIT $2)
                    UNION ALL
-                   SELECT m.told_lost, NULL WHERE m.told_lost > m.delivered_version OR m.before >= 4 * $2
+                   SELECT m.told_lost, NULL WHERE m.told_lost > m.delivered_version OR m.before >= 4 * $2 AND m.has_others
                ) due
                ORDER BY due.event_id DESC NULLS LAST LIMIT $2
            ) e
            ORDER BY u.user_id, e.conversation_id, e.version"#,
         &raw(users),
-        limit
+        limit,
+        COUNTED
     )
     .fetch_all(&mut *db)
     .await?;

@@ -28,11 +28,11 @@ fn statement(words: &str) -> String {
     found.remove(0)
 }
 
-/// The plan of a statement that was executed with these arguments.
+/// The plan of a statement that was executed with these arguments, and rolled back.
 async fn explain(harness: &Harness, words: &str, arguments: &str, mode: &str) -> Value {
     let mut session = harness.db.acquire().await.unwrap();
     let script = format!(
-        "SET plan_cache_mode = {mode}; DEALLOCATE ALL; PREPARE plan AS {}; EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) EXECUTE plan({arguments})",
+        "BEGIN; SET LOCAL plan_cache_mode = {mode}; DEALLOCATE ALL; PREPARE plan AS {}; EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) EXECUTE plan({arguments})",
         statement(words)
     );
     let row = sqlx::raw_sql(&script).fetch_one(&mut *session).await.unwrap();
@@ -436,13 +436,19 @@ async fn what_marks_conversations_as_quiet_looks_at_few_messages() {
     let count =
         format!("UPDATE conversations SET last_seq = {MESSAGES}, message_count = {MESSAGES}, version = {MESSAGES} + 1");
     run(&harness, &[&add, &hide, &count, "VACUUM ANALYZE"]).await;
-    let mark = async || rows_read(&harness, "AS has_unread", &format!("{alice}, 100, 100"), "private_messages").await;
-    let marked = async || sqlx::query_scalar::<_, i64>(MARKED).fetch_one(&harness.db).await.unwrap();
-    let hidden = mark().await;
+    let arguments = format!("{alice}, 100, 100");
+    let read = async || rows_read(&harness, "AS has_unread", &arguments, "private_messages").await;
+    let marked = async || {
+        let mark =
+            format!("PREPARE mark AS {}; EXECUTE mark({arguments}); DEALLOCATE mark", statement("AS has_unread"));
+        run(&harness, &[&mark]).await;
+        sqlx::query_scalar::<_, i64>(MARKED).fetch_one(&harness.db).await.unwrap()
+    };
+    let hidden = read().await;
     assert!(hidden < 50_000, "{hidden} of 200,000");
     assert_eq!(marked().await, 0, "whether there is a visible one is not known");
     run(&harness, &["DELETE FROM message_deletions WHERE seq > 1990", "VACUUM ANALYZE"]).await;
-    let visible = mark().await;
+    let visible = read().await;
     assert!(visible < 15_000, "{visible}");
     assert_eq!(marked().await, 100);
 }

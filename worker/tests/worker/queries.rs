@@ -13,7 +13,8 @@ use sqlx::{Postgres, Transaction};
 
 use crate::harness::{DEADLINE, Harness};
 
-/// Blocks everyone who reads messages until this is dropped. As many workers have started: that reads some, too.
+/// Blocks everyone who reads messages until this is dropped. Waits for this many workers first, because a starting worker
+/// reads messages, too.
 async fn stop_reading(harness: &Harness, workers: usize) -> Transaction<'static, Postgres> {
     harness.until(&format!("SELECT count(DISTINCT owner) = {workers} FROM partition_leases")).await;
     let mut blocking = harness.db.begin().await.unwrap();
@@ -21,8 +22,11 @@ async fn stop_reading(harness: &Harness, workers: usize) -> Transaction<'static,
     blocking
 }
 
-/// Until the workers have this entry, the lane's newest. That something waits for a lock does not say so: their
-/// background jobs do, too.
+/// A page is asked for, and waits for a lock. Background jobs of workers wait for the same lock.
+const PAGE_WAITS: &str = "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database()
+     AND wait_event_type = 'Lock' AND query LIKE '%visible_count%')";
+
+/// Until the workers have this entry, the lane's newest.
 async fn until_delivered(harness: &Harness, entry: &str) {
     let delivered = async {
         loop {
@@ -94,7 +98,8 @@ async fn whose_time_for_queries_is_used_up_waits_alone() {
     // Slow enough to use up several minutes' time.
     let blocking = stop_reading(&harness, 1).await;
     let slow = harness.prepare(alice, &json!({"type": "get_private_messages", "recipientId": bob}));
-    until_delivered(&harness, &harness.append(&slow).await).await;
+    harness.append(&slow).await;
+    harness.until(PAGE_WAITS).await;
     tokio::time::sleep(Duration::from_millis(300)).await;
     blocking.rollback().await.unwrap();
     harness.answer(slow.envelope.id).await;
@@ -304,7 +309,8 @@ async fn a_slow_query_is_carried_out_once_and_closes_no_lane() {
     harness.send(alice, bob, "hello").await;
     let blocking = stop_reading(&harness, 2).await;
     let page = harness.prepare(alice, &json!({"type": "get_private_messages", "recipientId": bob}));
-    until_delivered(&harness, &harness.append(&page).await).await;
+    harness.append(&page).await;
+    harness.until(PAGE_WAITS).await;
     let until = tokio::time::Instant::now() + LONGER_THAN_ABANDONED;
     while tokio::time::Instant::now() < until {
         assert_open(&harness).await;

@@ -198,6 +198,21 @@ async fn own_actions_leave_no_gap() {
 }
 
 #[tokio::test]
+async fn own_actions_behind_a_gap_leave_none_once_it_is_filled() {
+    let harness = Harness::start("ownbehind").await;
+    let [alice, bob] = harness.users(["alice", "bob"]).await;
+    let (_, message) = quiet_group(&harness, alice, &[bob]).await;
+    react_often(&harness, alice, &message, 0..1).await;
+    let received = event_ids(&resumed(&harness, bob, 1).await.1);
+    react_often(&harness, bob, &message, 1..2).await;
+    receive(&harness, bob, &received).await;
+    react_often(&harness, bob, &message, 2..3).await;
+    let is_at_the_end = "SELECT delivered_version = version AND delivered_beyond IS NULL
+         FROM conversation_members JOIN conversations USING (conversation_id) WHERE user_id = ";
+    harness.until(&format!("{is_at_the_end}{bob}")).await;
+}
+
+#[tokio::test]
 async fn of_very_many_gaps_the_newest_are_remembered() {
     let harness = Harness::start("gaps").await;
     let [alice, bob] = harness.users(["alice", "bob"]).await;
