@@ -253,8 +253,8 @@ export interface InboxEntry {
   /** Messages of others that the caller has not read, counted up to 1,000; 1,000 means that many or more. */
   unreadCount: number;
   /**
-   * How many of them mention the caller, or mention everyone and are not by a user whom the caller blocks or who blocks
-   * the caller; counted in the same way.
+   * How many of them mention the caller, or everyone, unless the author or the caller blocks the other; counted in the
+   * same way.
    */
   unreadMentions: number;
   /** The conversation's version: it increases with each change that participants can see. */

@@ -73,8 +73,7 @@ pub struct InboxEntry {
     pub peer_read_seq: Option<i64>,
     /// Messages of others that the caller has not read, counted up to 1,000; 1,000 means that many or more.
     pub unread_count: i64,
-    /// How many of them mention the caller, or mention everyone and are not by a user whom the caller blocks or who blocks the
-    /// caller; counted in the same way.
+    /// How many of them mention the caller, or everyone, unless the author or the caller blocks the other; counted in the same way.
     pub unread_mentions: i64,
     /// The conversation's version: it increases with each change that participants can see.
     pub version: i64,

@@ -205,8 +205,8 @@ impl Context<'_> {
     }
 
     /// Lets a command delete what waits for these users only if it is not too much for its transaction. Otherwise the
-    /// command is tried again while `jobs::crowded` deletes the oldest events: so many more than are kept that they are
-    /// not too many again by then, however many come.
+    /// command is tried again while `jobs::crowded` deletes the oldest events. It waits only for a surplus of a tenth, so
+    /// that the events that arrive before it is tried again do not make it wait once more.
     pub async fn bound_waiting_events(&mut self, users: &[UserId]) -> Result<(), Failure> {
         let kept = self.app.max_waiting_events();
         let crowded = purge::list_crowded_among(self.db, users, kept + kept / 10).await?;

@@ -51,7 +51,7 @@ async fn delete_for_both(
 ) -> Result<Option<Emptied>, Failure> {
     let Some(emptied) = conversations::update_emptied(context.db, conversation).await? else { return Ok(None) };
     let last_seq = emptied.last_seq;
-    // Only now, so that nobody makes a command wait in a conversation that is not there.
+    // Only now: a command about a conversation that does not exist must not wait.
     context.bound_waiting_events(&participants).await?;
     let db = &mut *context.db;
     // Waiting events must not show what was deleted.

@@ -9,8 +9,8 @@ use super::Request;
 use crate::error::Failure;
 use crate::store::{events, members, shared_events};
 
-/// How many shared events are recorded in one statement, which locks members' rows while it looks through what was told
-/// before each of them.
+/// How many shared events are recorded in one statement, which locks members' rows while it reads the events before each of
+/// them.
 const EVENTS_TOGETHER: usize = 64;
 
 /// Receipts from another epoch of the database say nothing about this one.
@@ -39,7 +39,7 @@ pub async fn record(db: &mut PgSession, epoch: Epoch, requests: &[Request]) -> R
         members::update_delivered(db, &users, &conversations, &seqs).await?;
     }
     if !event_users.is_empty() {
-        // In the order of events, in which few ranges come about.
+        // In order, they form few ranges.
         let mut received: Vec<(UserId, EventId)> = event_users.into_iter().zip(event_ids).collect();
         received.sort_unstable();
         let (event_users, event_ids): (Vec<UserId>, Vec<EventId>) = received.into_iter().unzip();

@@ -16,7 +16,7 @@ pub struct MemberName {
 const MAX_NAMES_READ: i64 = 100;
 
 /// The members of `groups[i]` whose name is `keys[i]` in any letter case and encoding, and maybe others: in small groups all,
-/// and so in large ones if the main backend's tables do not let us know of new names.
+/// and also in large ones if no trigger on the main backend's table reports new names.
 pub async fn list_members_named(
     db: &mut PgSession,
     groups: &[GroupId],

@@ -158,7 +158,7 @@ async fn what_reaches_too_many_is_rejected_before_any_work() {
     for (author, group) in [(alice, large), (bob, small), (bob, large), (bob, large)] {
         sent.push(harness.expect(author, text(group, "x"), "group_message_sent").await["messageId"].clone());
     }
-    // What the work would find out: that it is not his own, and that there is no reaction.
+    // Without the early rejection the errors would be others: the message is not his own, and there is no reaction.
     let edit = |message: &Value| json!({"type": "edit_group_message", "messageId": message, "content": "y"});
     let removal = json!({"type": "remove_group_reaction", "messageId": sent[0], "emoji": "x"});
     for command in [edit(&sent[0]), removal] {

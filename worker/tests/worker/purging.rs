@@ -252,7 +252,7 @@ async fn no_command_deletes_more_events_than_may_wait_for_a_user() {
     assert_eq!(sqlx::query_scalar::<_, i64>(left).fetch_one(&harness.db).await.unwrap(), 0);
 }
 
-/// Somebody who is told much all the time can be removed nevertheless, and nobody waits for it.
+/// Events that arrive all the time do not put off a removal.
 #[tokio::test]
 async fn a_member_who_is_told_much_is_removed_at_once() {
     let settings = [("WAITING_EVENTS_PER_USER", "2000"), ("REPLAY_LIMIT", "1000")];
@@ -279,7 +279,7 @@ async fn a_member_who_is_told_much_is_removed_at_once() {
     harness.expect(alice, command("remove_group_member", group, bob), "member_removed").await;
     telling.abort();
     assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
-    // In a conversation that is not there nothing has to wait.
+    // A conversation that does not exist is reported at once.
     let rejected = json!({"type": "delete_conversation", "conversationId": "conv_1_2", "deleteForEveryone": true});
     harness.refused(alice, rejected, "RESOURCE_NOT_FOUND").await;
 }

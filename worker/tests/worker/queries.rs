@@ -22,7 +22,7 @@ async fn stop_reading(harness: &Harness, workers: usize) -> Transaction<'static,
     blocking
 }
 
-/// A page is asked for, and waits for a lock. Background jobs of workers wait for the same lock.
+/// The query of a page waits for a lock. Background jobs of workers may wait for the same one.
 const PAGE_WAITS: &str = "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database()
      AND wait_event_type = 'Lock' AND query LIKE '%visible_count%')";
 
@@ -30,7 +30,7 @@ const PAGE_WAITS: &str = "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datn
 async fn until_delivered(harness: &Harness, entry: &str) {
     let delivered = async {
         loop {
-            // There is no group before somebody reads.
+            // The first reader creates the group.
             let groups = harness.redis.xinfo_groups(harness.keys.queries()).await;
             let groups: Vec<HashMap<String, fred::types::Value>> = groups.unwrap_or_default();
             if groups.iter().any(|group| group["last-delivered-id"].as_str().is_some_and(|last| last == entry)) {

@@ -181,6 +181,13 @@ async fn receipts_out_of_order_leave_what_was_not_received() {
     assert_eq!(at(alice).await, (version, None));
 }
 
+/// Waits until it is recorded that the user has received everything, without a gap.
+async fn until_at_the_end(harness: &Harness, user: UserId) {
+    let is_at_the_end = "SELECT delivered_version = version AND delivered_beyond IS NULL
+         FROM conversation_members JOIN conversations USING (conversation_id) WHERE user_id = ";
+    harness.until(&format!("{is_at_the_end}{user}")).await;
+}
+
 #[tokio::test]
 async fn own_actions_leave_no_gap() {
     let harness = Harness::start("owngap").await;
@@ -192,9 +199,7 @@ async fn own_actions_leave_no_gap() {
     let page = resumed(&harness, bob, 1).await.1;
     assert_eq!(words(&page), ["0", "2"]);
     receive(&harness, bob, &event_ids(&page)).await;
-    let is_at_the_end = "SELECT delivered_version = version AND delivered_beyond IS NULL
-         FROM conversation_members JOIN conversations USING (conversation_id) WHERE user_id = ";
-    harness.until(&format!("{is_at_the_end}{bob}")).await;
+    until_at_the_end(&harness, bob).await;
 }
 
 #[tokio::test]
@@ -207,9 +212,7 @@ async fn own_actions_behind_a_gap_leave_none_once_it_is_filled() {
     react_often(&harness, bob, &message, 1..2).await;
     receive(&harness, bob, &received).await;
     react_often(&harness, bob, &message, 2..3).await;
-    let is_at_the_end = "SELECT delivered_version = version AND delivered_beyond IS NULL
-         FROM conversation_members JOIN conversations USING (conversation_id) WHERE user_id = ";
-    harness.until(&format!("{is_at_the_end}{bob}")).await;
+    until_at_the_end(&harness, bob).await;
 }
 
 #[tokio::test]
