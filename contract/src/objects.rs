@@ -32,7 +32,8 @@ fn rows(schema: &Value, schemas: &Map<String, Value>) -> Vec<String> {
     shown
         .map(|(name, property)| {
             let presence = if required.contains(&name.as_str()) { "always" } else { "" };
-            let about = property["description"].as_str().unwrap_or_default();
+            // A description of several lines would end the table.
+            let about = property["description"].as_str().unwrap_or_default().replace('\n', " ");
             format!("| `{name}` | {presence} | {} | {about} |\n", kind(property, schemas))
         })
         .collect()
